@@ -1,10 +1,10 @@
 //! Step 0: a command runs below the runtime as it does without it. It has the same exit
 //! code, arguments, signals and terminal, and a clean environment.
 
-use kiste_tests::{Bench, step};
+use kiste_tests::{Fixture, step};
 
-fn bench() -> Bench {
-    Bench::of(step!("00-exec"), &[]).expect("step 0 needs nothing")
+fn fixture() -> Fixture {
+    Fixture::of(step!("00-exec"), &[]).expect("step 0 needs nothing")
 }
 
 #[path = "00_exec/arguments.rs"]
@@ -23,6 +23,6 @@ mod terminal;
 mod words;
 
 #[test]
-fn every_test_of_a_task_is_there() {
-    kiste_tests::tasks::all_are_here(&kiste_tests::step!("00-exec"));
+fn every_test_that_a_task_names_exists() {
+    kiste_tests::tasks::assert_all_tests_exist(&kiste_tests::step!("00-exec"));
 }

@@ -2,10 +2,10 @@
 //! that does the duties of PID 1. When PID 1 or the runtime ends, all processes of the
 //! container end.
 
-use kiste_tests::{Bench, step};
+use kiste_tests::{Fixture, step};
 
-fn bench() -> Option<Bench> {
-    Bench::of(step!("02-pid"), &["root"])
+fn fixture() -> Option<Fixture> {
+    Fixture::of(step!("02-pid"), &["root"])
 }
 
 #[path = "02_pid/init.rs"]
@@ -20,6 +20,6 @@ mod signals;
 mod terminal;
 
 #[test]
-fn every_test_of_a_task_is_there() {
-    kiste_tests::tasks::all_are_here(&kiste_tests::step!("02-pid"));
+fn every_test_that_a_task_names_exists() {
+    kiste_tests::tasks::assert_all_tests_exist(&kiste_tests::step!("02-pid"));
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use kiste_tests::{
-    Bench, Distribution, Terminal, eventually, explain, help, host, keys, options,
+    Distribution, Fixture, Terminal, eventually, explain, help, host, keys, options,
     rootfs, step, tool,
 };
 
@@ -26,8 +26,8 @@ mod terminal;
 #[path = "04_pivot_root/volumes.rs"]
 mod volumes;
 
-fn bench() -> Option<Bench> {
-    Bench::of(step!("04-pivot-root"), &["root", "pivot-root"])
+fn fixture() -> Option<Fixture> {
+    Fixture::of(step!("04-pivot-root"), &["root", "pivot-root"])
 }
 
 /// Lists a tree: the mode and size of each path, and the target of a link.
@@ -48,33 +48,38 @@ fn listing(tree: &Path) -> BTreeMap<PathBuf, (u32, u64, Option<PathBuf>)> {
 }
 
 #[test]
-fn every_option_of_the_steps_below_is_here() {
-    let Some(bench) = bench() else { return };
-    options::of_the_steps_below_work(&bench);
+fn every_option_of_the_earlier_steps_works() {
+    let Some(fixture) = fixture() else { return };
+    options::assert_earlier_options_work(&fixture);
 }
 
 #[test]
 fn help_is_as_recorded() {
-    help::is_as_recorded(&step!("04-pivot-root"));
+    help::assert_help_is_as_recorded(&step!("04-pivot-root"));
 }
 
 #[test]
 fn the_examples_of_the_help_work_as_they_are_typed() {
-    let Some(bench) = bench() else { return };
-    help::examples_work(&bench, &[], &[]);
+    let Some(fixture) = fixture() else { return };
+    help::assert_examples_work(&fixture, &[], &[]);
 }
 
 #[test]
 fn explain_narrates_the_calls_that_strace_sees() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let list = "
         parent  clone3
         child   prctl setsid sethostname mount open_tree mount_setattr move_mount (fsmount move_mount)+ fsmount (mknodat)+ move_mount (fsmount move_mount)+ open_tree move_mount fchdir pivot_root umount2 chdir close_range execve
     ";
-    explain::is_true(&bench, list, &["--read-only", "-t"], &["true"]);
+    explain::assert_narration_matches_strace(
+        &fixture,
+        list,
+        &["--read-only", "-t"],
+        &["true"],
+    );
 }
 
 #[test]
-fn every_test_of_a_task_is_there() {
-    kiste_tests::tasks::all_are_here(&kiste_tests::step!("04-pivot-root"));
+fn every_test_that_a_task_names_exists() {
+    kiste_tests::tasks::assert_all_tests_exist(&kiste_tests::step!("04-pivot-root"));
 }

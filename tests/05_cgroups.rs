@@ -39,7 +39,7 @@ mod reports;
 #[path = "05_cgroups/start.rs"]
 mod start;
 
-use kiste_tests::{Bench, step};
+use kiste_tests::{Fixture, step};
 
 /// The checks of doctor that all tests need, on both versions of cgroups.
 const NEEDS: [&str; 6] = [
@@ -51,16 +51,16 @@ const NEEDS: [&str; 6] = [
     "cgroup-freeze",
 ];
 
-fn bench() -> Option<Bench> {
+fn fixture() -> Option<Fixture> {
     bench_with(&[])
 }
 
-/// Returns a bench for a test with further needs: `cgroup-v2`, `cgroup-v1`.
-fn bench_with(needs: &[&str]) -> Option<Bench> {
-    Bench::of(step!("05-cgroups"), &[&NEEDS, needs].concat())
+/// Returns a fixture for a test with further needs: `cgroup-v2`, `cgroup-v1`.
+fn bench_with(needs: &[&str]) -> Option<Fixture> {
+    Fixture::of(step!("05-cgroups"), &[&NEEDS, needs].concat())
 }
 
 #[test]
-fn every_test_of_a_task_is_there() {
-    kiste_tests::tasks::all_are_here(&kiste_tests::step!("05-cgroups"));
+fn every_test_that_a_task_names_exists() {
+    kiste_tests::tasks::assert_all_tests_exist(&kiste_tests::step!("05-cgroups"));
 }

@@ -10,23 +10,23 @@ mod kernel;
 
 use cgroups::{BlkioWeight, Cgroup, CpuShares, Cpus, Limits, Max, Placement, Swap};
 use exec::{CloneFlags, Command, Spawn};
-use kiste_tests::{Bench, host, step};
+use kiste_tests::{Fixture, host, step};
 use kit::{Id, RunDir};
 
 fn main() -> kit::Result<()> {
     let needs = ["root", "cgroup-cpuset", "cgroup-swap", "cgroup-blkio-weight"];
-    let bench = Bench::of(step!("05-cgroups"), &needs);
-    if let Some(bench) = bench.filter(|bench| bench.step().is_ours()) {
-        a_container_with_all_limits_starts_without_a_command_line(&bench)?;
+    let fixture = Fixture::of(step!("05-cgroups"), &needs);
+    if let Some(fixture) = fixture.filter(|fixture| fixture.step().is_ours()) {
+        a_container_with_all_limits_starts_without_a_command_line(&fixture)?;
         println!("a_container_with_all_limits_starts_without_a_command_line: ok");
-        a_container_is_found_by_its_path_and_killed(&bench)?;
+        a_container_is_found_by_its_path_and_killed(&fixture)?;
         println!("a_container_is_found_by_its_path_and_killed: ok");
     }
     Ok(())
 }
 
 fn a_container_with_all_limits_starts_without_a_command_line(
-    bench: &Bench,
+    fixture: &Fixture,
 ) -> kit::Result<()> {
     // The limits are data. A command line or a config.json can make them as well.
     let limits = Limits {
@@ -41,8 +41,8 @@ fn a_container_with_all_limits_starts_without_a_command_line(
         ..Limits::default()
     };
     // The run directory shows that the container is alive. The cgroup is made after it.
-    let placement = placement(bench)?;
-    let run_dir = RunDir::create(&bench.run_dirs(), &placement.id)?;
+    let placement = placement(fixture)?;
+    let run_dir = RunDir::create(&fixture.run_dirs(), &placement.id)?;
     let cgroup = Cgroup::create(&placement, &limits, &run_dir)?;
     // On version 2 clone3(2) creates the child in the cgroup. On version 1 the child
     // enters it.
@@ -58,16 +58,16 @@ fn a_container_with_all_limits_starts_without_a_command_line(
     cgroup.remove()
 }
 
-fn a_container_is_found_by_its_path_and_killed(bench: &Bench) -> kit::Result<()> {
-    let placement = placement(bench)?;
-    let run_dir = RunDir::create(&bench.run_dirs(), &placement.id)?;
+fn a_container_is_found_by_its_path_and_killed(fixture: &Fixture) -> kit::Result<()> {
+    let placement = placement(fixture)?;
+    let run_dir = RunDir::create(&fixture.run_dirs(), &placement.id)?;
     let cgroup = Cgroup::create(&placement, &Limits::default(), &run_dir)?;
     let spawn = Spawn::new(CloneFlags::CLONE_NEWPID).into_cgroup(cgroup.as_fd());
     let child = spawn.spawn(|parent| {
         cgroup.enter()?;
         exec::become_command(&sleep(), parent)
     })?;
-    cgroup.let_live();
+    cgroup.keep();
 
     // As in another program, only the path is known.
     let path = placement.parent.as_path().join(placement.id.as_str());
@@ -84,8 +84,8 @@ fn a_container_is_found_by_its_path_and_killed(bench: &Bench) -> kit::Result<()>
     Ok(())
 }
 
-fn placement(bench: &Bench) -> kit::Result<Placement> {
-    let parent = bench.cgroup_parent().parse().expect("a plain name");
+fn placement(fixture: &Fixture) -> kit::Result<Placement> {
+    let parent = fixture.cgroup_parent().parse().expect("a plain name");
     Ok(Placement { parent, id: Id::random()?, session_bus: None })
 }
 

@@ -4,7 +4,7 @@
 //! Most tests run as root, and make their own user, with or without subordinate ids
 //! (`kiste_tests::User`). Some tests use the user that runs them, unless that is root.
 
-use kiste_tests::{Bench, Step, User, step};
+use kiste_tests::{Fixture, Step, User, step};
 
 #[path = "06_user/account.rs"]
 mod account;
@@ -47,17 +47,17 @@ fn this_step() -> Step {
     step!("06-user")
 }
 
-/// Returns a bench for root, as in the steps before this one.
-fn root() -> Option<Bench> {
-    Bench::of(this_step(), &["root", "pivot-root", "user-namespace"])
+/// Returns a fixture for root, as in the steps before this one.
+fn root() -> Option<Fixture> {
+    Fixture::of(this_step(), &["root", "pivot-root", "user-namespace"])
 }
 
-/// Returns a bench for root on a file system that supports idmapped mounts, as
+/// Returns a fixture for root on a file system that supports idmapped mounts, as
 /// `--userns auto` needs them.
-fn root_with_idmapped_mounts() -> Option<Bench> {
-    let bench = root()?;
-    let tried = bench.run(&["--userns", "auto"], &["true"]);
-    (!tried.lacks_idmapped_mounts()).then_some(bench)
+fn root_with_idmapped_mounts() -> Option<Fixture> {
+    let fixture = root()?;
+    let tried = fixture.run(&["--userns", "auto"], &["true"]);
+    (!tried.lacks_idmapped_mounts()).then_some(fixture)
 }
 
 /// Returns the user that runs the tests. If that is root, returns a user without
@@ -77,6 +77,6 @@ fn with_ranges() -> Option<User> {
 }
 
 #[test]
-fn every_test_of_a_task_is_there() {
-    kiste_tests::tasks::all_are_here(&kiste_tests::step!("06-user"));
+fn every_test_that_a_task_names_exists() {
+    kiste_tests::tasks::assert_all_tests_exist(&kiste_tests::step!("06-user"));
 }

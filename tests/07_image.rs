@@ -84,6 +84,6 @@ fn this_step() -> Step {
 }
 
 #[test]
-fn every_test_of_a_task_is_there() {
-    kiste_tests::tasks::all_are_here(&kiste_tests::step!("07-image"));
+fn every_test_that_a_task_names_exists() {
+    kiste_tests::tasks::assert_all_tests_exist(&kiste_tests::step!("07-image"));
 }

@@ -44,6 +44,6 @@ fn world() -> Option<World> {
 }
 
 #[test]
-fn every_test_of_a_task_is_there() {
-    kiste_tests::tasks::all_are_here(&kiste_tests::step!("08-network"));
+fn every_test_that_a_task_names_exists() {
+    kiste_tests::tasks::assert_all_tests_exist(&kiste_tests::step!("08-network"));
 }

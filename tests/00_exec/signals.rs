@@ -6,15 +6,15 @@ use kiste_tests::{eventually, host, tool};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::bench;
+use crate::fixture;
 
 #[test]
 fn a_signal_sent_to_the_runtime_reaches_the_command() {
     use Signal::*;
     let script = "for s in HUP INT QUIT TSTP USR1 USR2 ALRM TERM WINCH; do trap \"echo got $s\" $s; done
                   echo ready; while :; do sleep 0.02; done";
-    let bench = bench();
-    let mut running = bench.start(&[], &["sh", "-c", script]);
+    let fixture = fixture();
+    let mut running = fixture.start(&[], &["sh", "-c", script]);
     running.wait_for("ready\n");
     for signal in
         [SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTERM]
@@ -27,19 +27,19 @@ fn a_signal_sent_to_the_runtime_reaches_the_command() {
 
 #[test]
 fn a_signal_that_ends_the_command_ends_the_runtime_with_its_code() {
-    let bench = bench();
-    let running = bench.start(&[], &["sleep", "300"]);
+    let fixture = fixture();
+    let running = fixture.start(&[], &["sleep", "300"]);
     running.signal(Signal::SIGTERM);
     running.end().exits(143);
-    let running = bench.start(&[], &["sleep", "300"]);
+    let running = fixture.start(&[], &["sleep", "300"]);
     running.signal(Signal::SIGUSR1);
     running.end().exits(138);
 }
 
 #[test]
 fn a_real_time_signal_is_forwarded_and_reported_by_its_number() {
-    let bench = bench();
-    let running = bench.start(&[], &["sleep", "300"]);
+    let fixture = fixture();
+    let running = fixture.start(&[], &["sleep", "300"]);
     let sent = Command::new("sh")
         .args(["-c", "kill -37 $0", &running.runtime().to_string()])
         .status();
@@ -49,9 +49,9 @@ fn a_real_time_signal_is_forwarded_and_reported_by_its_number() {
 
 #[test]
 fn without_a_terminal_a_signal_to_the_runtimes_group_is_forwarded_by_the_runtime() {
-    let bench = bench();
+    let fixture = fixture();
     let script = "trap 'echo got it' TERM; echo ready; while :; do sleep 0.02; done";
-    let mut running = bench.start_by(&["setsid"], &[], &["sh", "-c", script]);
+    let mut running = fixture.start_under(&["setsid"], &[], &["sh", "-c", script]);
     running.wait_for("ready\n");
     let group = |pid: i32| host::stat(pid, 5);
     assert_eq!(group(running.runtime()), running.runtime().to_string());
@@ -67,9 +67,9 @@ fn an_alarm_that_the_caller_has_set_reaches_the_command() {
     }
     // alarm(2): a pending alarm is preserved across an exec.
     let caller = ["perl", "-e", "alarm 1; exec @ARGV"];
-    bench().run_by(&caller, &[], &["sleep", "300"]).exits(128 + 14);
+    fixture().run_under(&caller, &[], &["sleep", "300"]).exits(128 + 14);
     let script = "trap 'echo it rings; exit 3' ALRM; while :; do sleep 0.02; done";
-    let ran = bench().run_by(&caller, &[], &["sh", "-c", script]);
+    let ran = fixture().run_under(&caller, &[], &["sh", "-c", script]);
     assert_eq!(ran.exits(3).out, "it rings\n");
 }
 
@@ -77,8 +77,8 @@ fn an_alarm_that_the_caller_has_set_reaches_the_command() {
 fn many_signals_at_once_are_not_lost() {
     let script = "n=0; trap 'n=$((n+1))' USR1; trap 'echo $n; exit' TERM; echo ready
                   while :; do sleep 0.02; done";
-    let bench = bench();
-    let mut running = bench.start(&[], &["sh", "-c", script]);
+    let fixture = fixture();
+    let mut running = fixture.start(&[], &["sh", "-c", script]);
     running.wait_for("ready\n");
     for _ in 0..50 {
         running.signal(Signal::SIGUSR1);
@@ -91,8 +91,8 @@ fn many_signals_at_once_are_not_lost() {
 
 #[test]
 fn without_a_terminal_a_command_that_is_stopped_does_not_stop_the_runtime() {
-    let bench = bench();
-    let running = bench.start_by(&["setsid"], &[], &["sleep", "300"]);
+    let fixture = fixture();
+    let running = fixture.start_under(&["setsid"], &[], &["sleep", "300"]);
     let state = |pid: i32| host::status(pid, "State").chars().next();
     let becomes = |wanted: char| {
         eventually(|| (state(running.pid) == Some(wanted)).then_some(()))

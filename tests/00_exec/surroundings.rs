@@ -4,11 +4,11 @@ use std::fs;
 
 use kiste_tests::host;
 
-use crate::bench;
+use crate::fixture;
 
 #[test]
 fn the_environment_is_clean() {
-    let bench = bench();
+    let fixture = fixture();
     let caller = [
         "env",
         "-i",
@@ -17,7 +17,7 @@ fn the_environment_is_clean() {
         "SECRET=1",
         "LD_LIBRARY_PATH=/x",
     ];
-    let ran = bench.run_by(&caller, &[], &["/usr/bin/env"]);
+    let ran = fixture.run_under(&caller, &[], &["/usr/bin/env"]);
     let mut names: Vec<_> =
         ran.exits(0).out.lines().filter_map(|line| line.split('=').next()).collect();
     names.sort();
@@ -31,15 +31,15 @@ fn the_environment_is_clean() {
 
 #[test]
 fn home_is_slash_root_for_uid_0_and_that_of_the_caller_for_other_users() {
-    let bench = bench();
+    let fixture = fixture();
     let (caller, command) = (["env", "HOME=/somewhere"], ["sh", "-c", "echo $HOME"]);
     if !nix::unistd::geteuid().is_root() {
-        bench.run_by(&caller, &[], &command).prints("/somewhere");
+        fixture.run_under(&caller, &[], &command).assert_stdout("/somewhere");
         return;
     }
-    bench.run_by(&caller, &[], &command).prints("/root");
+    fixture.run_under(&caller, &[], &command).assert_stdout("/root");
     // The next calls use the copy of the program that this call makes.
-    bench.call_as_nobody(["run", "true"]).exits(0);
+    fixture.call_as_nobody(["run", "true"]).exits(0);
     let nobody = [
         "setpriv",
         "--reuid=65534",
@@ -48,17 +48,17 @@ fn home_is_slash_root_for_uid_0_and_that_of_the_caller_for_other_users() {
         "./program-of-nobody",
         "run",
     ];
-    bench
-        .call_by(&[&caller[..], &nobody, &command].concat(), [""; 0])
-        .prints("/somewhere");
+    fixture
+        .call_under(&[&caller[..], &nobody, &command].concat(), [""; 0])
+        .assert_stdout("/somewhere");
 }
 
 #[test]
 fn a_variable_can_be_given_or_passed_on_or_replaced() {
-    let bench = bench();
+    let fixture = fixture();
     let options =
         ["-e", "A=1", "--env", "B=x=y z", "-e", "PASSED", "-e", "A=2", "-e", "TERM="];
-    let ran = bench.run_by(&["env", "PASSED=on"], &options, &["env"]);
+    let ran = fixture.run_under(&["env", "PASSED=on"], &options, &["env"]);
     for line in ["A=2", "B=x=y z", "PASSED=on", "TERM="] {
         assert!(ran.exits(0).out.lines().any(|it| it == line), "{line}:\n{}", ran.out);
     }
@@ -67,57 +67,57 @@ fn a_variable_can_be_given_or_passed_on_or_replaced() {
 
 #[test]
 fn a_variable_without_a_name_or_a_value_to_pass_on_is_a_usage_error() {
-    let bench = bench();
+    let fixture = fixture();
     for bad in ["", "=x"] {
-        bench
+        fixture
             .run(&["-e", bad], &["true"])
             .exits(2)
-            .complains("a variable needs a name");
+            .assert_stderr_contains("a variable needs a name");
     }
-    bench
+    fixture
         .run(&["-e", "NOT_SET_HERE"], &["true"])
         .exits(2)
-        .complains("no such variable to pass on");
+        .assert_stderr_contains("no such variable to pass on");
 }
 
 #[test]
 fn the_command_does_not_inherit_the_callers_umask() {
-    let bench = bench();
+    let fixture = fixture();
     for mask in ["000", "027", "077"] {
         let caller = format!("umask {mask}; exec \"$0\" \"$@\"");
-        bench
-            .run_by(&["sh", "-c", &caller], &[], &["sh", "-c", "umask"])
-            .prints("0022");
+        fixture
+            .run_under(&["sh", "-c", &caller], &[], &["sh", "-c", "umask"])
+            .assert_stdout("0022");
     }
 }
 
 #[test]
 fn the_command_starts_in_the_given_directory_or_in_the_callers() {
-    let bench = bench();
-    bench.run(&["-w", "/usr/bin"], &["pwd"]).prints("/usr/bin");
-    bench
+    let fixture = fixture();
+    fixture.run(&["-w", "/usr/bin"], &["pwd"]).assert_stdout("/usr/bin");
+    fixture
         .run(&["--workdir", ".."], &["pwd"])
-        .prints(bench.dir().parent().unwrap().to_str().unwrap());
-    bench.run(&[], &["pwd"]).prints(bench.dir().to_str().unwrap());
+        .assert_stdout(fixture.dir().parent().unwrap().to_str().unwrap());
+    fixture.run(&[], &["pwd"]).assert_stdout(fixture.dir().to_str().unwrap());
 }
 
 #[test]
 fn a_descriptor_of_the_runtime_cannot_be_the_working_directory() {
     // CVE-2024-21626: an open descriptor of the runtime leads out of the container.
-    let bench = bench();
+    let fixture = fixture();
     for number in 3..=20 {
-        bench
+        fixture
             .run(&["-w", &format!("/proc/self/fd/{number}")], &["true"])
             .exits(125)
-            .complains("chdir");
+            .assert_stderr_contains("chdir");
     }
 }
 
 #[test]
 fn no_descriptor_but_the_standard_ones_reaches_the_command() {
     let open = r#"exec "$0" "$@" 3</etc 4</dev/null 5>/dev/null 6<&0 7</ 8</dev/null 9</dev/null"#;
-    let bench = bench();
-    let mut running = bench.start_by(
+    let fixture = fixture();
+    let mut running = fixture.start_under(
         &["sh", "-c", open],
         &[],
         &["sh", "-c", "echo ready; read line"],
@@ -132,10 +132,10 @@ fn no_descriptor_but_the_standard_ones_reaches_the_command() {
 
 #[test]
 fn no_signal_is_ignored_or_blocked_for_the_command() {
-    let bench = bench();
+    let fixture = fixture();
     let ignoring = ["bash", "-c", r#"trap '' PIPE HUP USR1 RTMIN+2; exec "$0" "$@""#];
     for caller in [&["env"][..], &ignoring] {
-        let ran = bench.run_by(caller, &[], &["cat", "/proc/self/status"]);
+        let ran = fixture.run_under(caller, &[], &["cat", "/proc/self/status"]);
         for field in ["SigIgn", "SigBlk", "SigCgt", "SigPnd"] {
             let line =
                 ran.exits(0).out.lines().find(|line| line.starts_with(field)).unwrap();
@@ -146,20 +146,21 @@ fn no_signal_is_ignored_or_blocked_for_the_command() {
 
 #[test]
 fn the_parent_of_the_command_is_the_runtime() {
-    let bench = bench();
-    let running = bench.start(&[], &["sleep", "300"]);
+    let fixture = fixture();
+    let running = fixture.start(&[], &["sleep", "300"]);
     assert_eq!(host::status(running.pid, "PPid"), running.runtime().to_string());
     assert_eq!(host::children(running.runtime()), [running.pid]);
 }
 
 #[test]
 fn the_pid_file_names_the_command_as_long_as_it_runs() {
-    let bench = bench();
-    let mut running = bench.start(&[], &["sh", "-c", "echo $$; read line"]);
+    let fixture = fixture();
+    let mut running = fixture.start(&[], &["sh", "-c", "echo $$; read line"]);
     running.wait_for(&format!("{}\n", running.pid));
     let pid_files = || {
-        let names =
-            fs::read_dir(bench.dir()).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = fs::read_dir(fixture.dir())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().starts_with("pid-")).count()
     };
     assert_eq!(pid_files(), 1);
@@ -170,17 +171,18 @@ fn the_pid_file_names_the_command_as_long_as_it_runs() {
 
 #[test]
 fn a_pid_file_that_cannot_be_written_is_reported_before_the_command_starts() {
-    let bench = bench();
-    let ran = bench.run(&["--pid-file", "/no/such/dir/pid"], &["echo", "it runs"]);
-    ran.exits(125)
-        .complains("access(/no/such/dir, W_OK): No such file or directory (ENOENT)");
-    ran.complains("hint: --pid-file");
+    let fixture = fixture();
+    let ran = fixture.run(&["--pid-file", "/no/such/dir/pid"], &["echo", "it runs"]);
+    ran.exits(125).assert_stderr_contains(
+        "access(/no/such/dir, W_OK): No such file or directory (ENOENT)",
+    );
+    ran.assert_stderr_contains("hint: --pid-file");
     assert_eq!(ran.out, "");
     // Here only the write fails, when the command already runs. The runtime then ends
     // the command.
-    fs::create_dir(bench.dir().join("directory")).unwrap();
-    bench
+    fs::create_dir(fixture.dir().join("directory")).unwrap();
+    fixture
         .run(&["--pid-file", "directory"], &["sleep", "300"])
         .exits(125)
-        .complains("write(directory)");
+        .assert_stderr_contains("write(directory)");
 }

@@ -3,17 +3,17 @@
 use std::ffi::OsString;
 use std::fs;
 
-use kiste_tests::{Bench, Terminal, eventually, host, keys};
+use kiste_tests::{Fixture, Terminal, eventually, host, keys};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::bench;
+use crate::fixture;
 
 /// Starts a shell with job control on a terminal. In the shell, `$run` is the program.
-fn shell_with_jobs(bench: &Bench) -> Terminal {
-    let program = format!("run={}", bench.exe().display());
+fn shell_with_jobs(fixture: &Fixture) -> Terminal {
+    let program = format!("run={}", fixture.exe().display());
     let words = ["env", &program, "bash", "--norc", "--noprofile", "-i"];
-    Terminal::start_any(bench.dir(), &words.map(OsString::from))
+    Terminal::start_command(fixture.dir(), &words.map(OsString::from))
 }
 
 /// Returns the process group of a process, and the foreground process group of its
@@ -23,18 +23,18 @@ fn groups(pid: impl std::fmt::Display) -> (String, String) {
 }
 
 /// Returns the command's process id, which `--pid-file pid` has written.
-fn command_pid(bench: &Bench) -> String {
-    let pid = eventually(|| fs::read_to_string(bench.dir().join("pid")).ok());
+fn command_pid(fixture: &Fixture) -> String {
+    let pid = eventually(|| fs::read_to_string(fixture.dir().join("pid")).ok());
     pid.expect("the pid file is there").trim().into()
 }
 
 #[test]
 fn the_command_is_the_foreground_job_of_the_terminal() {
-    let bench = bench();
-    let mut terminal = bench
+    let fixture = fixture();
+    let mut terminal = fixture
         .at_terminal(&["--pid-file", "pid"], &["sh", "-c", "echo ready; read line"]);
     terminal.shows("ready");
-    let pid = command_pid(&bench);
+    let pid = command_pid(&fixture);
     assert_eq!(groups(&pid), (pid.clone(), pid));
     terminal.type_in("\n");
     assert_eq!(terminal.ends().0, 0);
@@ -42,14 +42,14 @@ fn the_command_is_the_foreground_job_of_the_terminal() {
 
 #[test]
 fn ctrl_c_reaches_the_command_only_from_the_kernel() {
-    keys::ctrl_c_is_not_sent_again(&bench(), &[]);
+    keys::ctrl_c_is_not_sent_again(&fixture(), &[]);
 }
 
 #[test]
 fn ctrl_c_ends_a_command_that_does_not_handle_it_with_130() {
-    let bench = bench();
+    let fixture = fixture();
     let mut terminal =
-        bench.at_terminal(&[], &["sh", "-c", "echo ready; exec sleep 300"]);
+        fixture.at_terminal(&[], &["sh", "-c", "echo ready; exec sleep 300"]);
     terminal.shows("ready");
     terminal.type_in("\x03");
     assert_eq!(terminal.ends().0, 130);
@@ -57,8 +57,8 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_with_130() {
 
 #[test]
 fn ctrl_z_stops_the_command_and_fg_continues_it() {
-    let bench = bench();
-    let mut terminal = shell_with_jobs(&bench);
+    let fixture = fixture();
+    let mut terminal = shell_with_jobs(&fixture);
     terminal.type_in(
         "$run run sh -c 'echo re\"ad\"y; read line; echo got: $line; exit 7'\n",
     );
@@ -79,12 +79,12 @@ fn ctrl_z_stops_the_command_and_fg_continues_it() {
 
 #[test]
 fn a_foreground_job_stops_with_its_command_and_fg_continues_both() {
-    let bench = bench();
-    let mut terminal = shell_with_jobs(&bench);
+    let fixture = fixture();
+    let mut terminal = shell_with_jobs(&fixture);
     terminal
         .type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line; exit 7'\n");
     terminal.shows("ready");
-    let pid: i32 = command_pid(&bench).parse().unwrap();
+    let pid: i32 = command_pid(&fixture).parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
     terminal.shows("Stopped");
     assert!(host::status(pid, "State").starts_with('T'));
@@ -97,8 +97,8 @@ fn a_foreground_job_stops_with_its_command_and_fg_continues_both() {
 
 #[test]
 fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
-    let bench = bench();
-    let mut terminal = shell_with_jobs(&bench);
+    let fixture = fixture();
+    let mut terminal = shell_with_jobs(&fixture);
     terminal.type_in("$run run sh -c 'read line; echo got: $line' &\n");
     terminal.shows("$ ");
     terminal.type_in("until [ \"$(jobs -s)\" ]; do sleep 0.01; done\n"); // the shell then reports it
@@ -113,20 +113,20 @@ fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
 
 #[test]
 fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
-    let bench = bench();
-    let mut terminal = shell_with_jobs(&bench);
-    nix::unistd::mkfifo(&bench.dir().join("go"), nix::sys::stat::Mode::S_IRWXU)
+    let fixture = fixture();
+    let mut terminal = shell_with_jobs(&fixture);
+    nix::unistd::mkfifo(&fixture.dir().join("go"), nix::sys::stat::Mode::S_IRWXU)
         .unwrap();
     // The script forks nothing: dash uses vfork(2), and a Ctrl-Z in the middle of a
     // vfork stops only the child.
     terminal.type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line <go'\n");
     terminal.shows("ready");
-    let runtime = host::status(command_pid(&bench), "PPid");
+    let runtime = host::status(command_pid(&fixture), "PPid");
     let (shell, _) = host::session(&runtime);
     terminal.type_in("\x1a");
     terminal.shows("Stopped");
     terminal.type_in("bg; echo >go\n");
-    host::assert_dies(runtime);
+    host::assert_exits(runtime);
     let (group, foreground) = groups(shell);
     assert_eq!(foreground, group, "the job took the terminal from the shell");
     terminal.type_in("exit\n");
@@ -135,12 +135,13 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
 
 #[test]
 fn the_caller_gets_the_terminal_back() {
-    let bench = bench();
+    let fixture = fixture();
     for command in ["true", "no-such-command"] {
         let script =
             "\"$0\" run $1; echo it has ended; read line; echo \"read: $line\"";
-        let words = ["sh", "-c", script, bench.exe().to_str().unwrap(), command];
-        let mut terminal = Terminal::start_any(bench.dir(), &words.map(OsString::from));
+        let words = ["sh", "-c", script, fixture.exe().to_str().unwrap(), command];
+        let mut terminal =
+            Terminal::start_command(fixture.dir(), &words.map(OsString::from));
         // Only the foreground may read the terminal. A shell in the background would
         // stop here.
         terminal.shows("it has ended");
@@ -152,8 +153,8 @@ fn the_caller_gets_the_terminal_back() {
 
 #[test]
 fn the_settings_of_the_terminal_do_not_change() {
-    let bench = bench();
-    let mut terminal = bench.at_terminal(&[], &["sh", "-c", "echo ready; read line"]);
+    let fixture = fixture();
+    let mut terminal = fixture.at_terminal(&[], &["sh", "-c", "echo ready; read line"]);
     let before = terminal.settings();
     terminal.shows("ready");
     assert_eq!(terminal.settings(), before);
@@ -164,8 +165,8 @@ fn the_settings_of_the_terminal_do_not_change() {
 
 #[test]
 fn a_pipeline_at_a_terminal_does_not_stop_itself() {
-    let bench = bench();
-    let mut terminal = shell_with_jobs(&bench);
+    let fixture = fixture();
+    let mut terminal = shell_with_jobs(&fixture);
     terminal.type_in("cat | $run run cat | $run run sed -u s/^/got:/\n");
     terminal.type_in("a line\n");
     terminal.shows("got:a line");
@@ -181,22 +182,22 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
 
 #[test]
 fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
-    let bench = bench();
+    let fixture = fixture();
     // The program leads the session of the terminal, as below `ssh -t`. The kernel
     // sends SIGHUP only to the program.
-    let run = format!("exec {} run --pid-file pid sleep 1000", bench.exe().display());
+    let run = format!("exec {} run --pid-file pid sleep 1000", fixture.exe().display());
     let mut terminal =
-        Terminal::start_any(bench.dir(), &["sh", "-c", &run].map(OsString::from));
-    let pid = command_pid(&bench);
+        Terminal::start_command(fixture.dir(), &["sh", "-c", &run].map(OsString::from));
+    let pid = command_pid(&fixture);
     terminal.close();
-    host::assert_dies(pid);
+    host::assert_exits(pid);
     terminal.ends();
 }
 
 #[test]
 fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
     if nix::unistd::geteuid().is_root() {
-        keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench(), &[]);
+        keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&fixture(), &[]);
     } else {
         kiste_tests::lacks("root", "only root can use sudo here without a password");
     }

@@ -2,21 +2,21 @@
 
 use kiste_tests::{explain, help, step};
 
-use crate::bench;
+use crate::fixture;
 
 #[test]
 fn help_is_as_recorded() {
-    help::is_as_recorded(&step!("00-exec"));
+    help::assert_help_is_as_recorded(&step!("00-exec"));
 }
 
 #[test]
 fn the_examples_of_the_help_work_as_they_are_typed() {
-    help::examples_work(&bench(), &[], &[]);
+    help::assert_examples_work(&fixture(), &[], &[]);
 }
 
 #[test]
 fn the_version_is_printed_with_the_name() {
-    let ran = bench().call(["--version"]);
+    let ran = fixture().call(["--version"]);
     assert_eq!(ran.exits(0).out, format!("00-exec {}\n", env!("CARGO_PKG_VERSION")));
 }
 
@@ -24,12 +24,17 @@ fn the_version_is_printed_with_the_name() {
 fn explain_narrates_the_calls_that_strace_sees() {
     let list = "parent clone3
                 child  prctl setpgid close_range chdir execve";
-    explain::is_true(&bench(), list, &["-w", "/", "--pid-file", "pid"], &["true"]);
+    explain::assert_narration_matches_strace(
+        &fixture(),
+        list,
+        &["-w", "/", "--pid-file", "pid"],
+        &["true"],
+    );
 }
 
 #[test]
 fn explain_json_prints_one_object_per_line() {
-    let ran = bench().run(&["--explain=json"], &["sh", "-c", "echo out; exit 4"]);
+    let ran = fixture().run(&["--explain=json"], &["sh", "-c", "echo out; exit 4"]);
     assert_eq!(ran.exits(4).out, "out\n");
     for line in ran.err.lines() {
         let object: serde_json::Value = serde_json::from_str(line).expect(line);
@@ -43,7 +48,7 @@ fn explain_json_prints_one_object_per_line() {
 
 #[test]
 fn explain_says_who_calls_what_and_why() {
-    let ran = bench().run(&["--explain"], &["true"]);
+    let ran = fixture().run(&["--explain"], &["true"]);
     let lines: Vec<_> = ran.exits(0).err.lines().collect();
     assert!(
         lines[0].starts_with("parent     clone3(") && lines[0].contains("# "),
@@ -55,31 +60,32 @@ fn explain_says_who_calls_what_and_why() {
         "{}",
         ran.err
     );
-    bench().run(&["--explain=xml"], &["true"]).exits(2).complains("xml");
+    fixture().run(&["--explain=xml"], &["true"]).exits(2).assert_stderr_contains("xml");
 }
 
 #[test]
 fn the_calls_of_one_step_can_be_explained_alone() {
     let step = step!("00-exec");
-    explain::tells_each_step_alone(&step, |how| bench().run(&[how], &["true"]));
+    explain::narrates_each_step_alone(&step, |how| fixture().run(&[how], &["true"]));
 }
 
 #[test]
 fn a_call_that_failed_is_explained_with_the_reason() {
-    let ran = bench().run(&["--explain", "-w", "/no/such"], &["true"]);
-    ran.exits(125)
-        .complains("child      chdir(/no/such) = No such file or directory (ENOENT)");
+    let ran = fixture().run(&["--explain", "-w", "/no/such"], &["true"]);
+    ran.exits(125).assert_stderr_contains(
+        "child      chdir(/no/such) = No such file or directory (ENOENT)",
+    );
 }
 
 #[test]
 fn doctor_answers_people_and_machines() {
-    let ran = bench().call(["doctor"]);
+    let ran = fixture().call(["doctor"]);
     assert!(
         ran.exits(0).out.lines().any(|line| line.starts_with("ok      kernel")),
         "{}",
         ran.out
     );
-    let ran = bench().call(["doctor", "--format", "json"]);
+    let ran = fixture().call(["doctor", "--format", "json"]);
     let checks: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
     assert_eq!(checks[0]["name"], "kernel");
     assert!(!ran.out.contains("\"root\""), "step 0 needs no root: {}", ran.out);
@@ -88,12 +94,14 @@ fn doctor_answers_people_and_machines() {
 #[test]
 fn doctor_succeeds_although_its_reader_goes_away() {
     let script = r#"(sleep 0.2; exec "$0" doctor --format json) | true; echo "${PIPESTATUS[0]}""#;
-    let ran = bench().run_through_shell(script);
+    let ran = fixture().run_through_shell(script);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0\n", ""));
 }
 
 #[test]
 fn doctor_fails_when_its_output_cannot_be_written() {
-    let ran = bench().run_through_shell(r#"exec "$0" doctor > /dev/full"#);
-    ran.exits(1).complains("print to stdout").complains("No space left on device");
+    let ran = fixture().run_through_shell(r#"exec "$0" doctor > /dev/full"#);
+    ran.exits(1)
+        .assert_stderr_contains("print to stdout")
+        .assert_stderr_contains("No space left on device");
 }

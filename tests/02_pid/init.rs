@@ -9,13 +9,13 @@ use kiste_tests::{eventually, host};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::bench;
+use crate::fixture;
 
 #[test]
 fn the_command_is_the_only_child_of_pid_1() {
-    let Some(bench) = bench() else { return };
-    bench.sh(&["--init"], "echo $$ $PPID").prints("2 1");
-    let running = bench.start(&["--init"], &["sleep", "300"]);
+    let Some(fixture) = fixture() else { return };
+    fixture.sh(&["--init"], "echo $$ $PPID").assert_stdout("2 1");
+    let running = fixture.start(&["--init"], &["sleep", "300"]);
     assert!(host::status(running.pid, "NSpid").ends_with("\t1"));
     let children = host::children(running.pid);
     assert_eq!(children.len(), 1);
@@ -24,34 +24,34 @@ fn the_command_is_the_only_child_of_pid_1() {
 
 #[test]
 fn the_end_of_the_command_is_the_end_of_the_container() {
-    let Some(bench) = bench() else { return };
-    bench.sh(&["--init"], "exit 7").exits(7);
-    bench.run(&["--init"], &["true"]).exits(0);
-    bench.sh(&["--init"], "kill -TERM $$").exits(143);
-    bench.sh(&["--init"], "kill -KILL $$").exits(137);
+    let Some(fixture) = fixture() else { return };
+    fixture.sh(&["--init"], "exit 7").exits(7);
+    fixture.run(&["--init"], &["true"]).exits(0);
+    fixture.sh(&["--init"], "kill -TERM $$").exits(143);
+    fixture.sh(&["--init"], "kill -KILL $$").exits(137);
 }
 
 #[test]
 fn a_command_that_cannot_start_is_reported_as_without_init() {
-    let Some(bench) = bench() else { return };
-    bench
+    let Some(fixture) = fixture() else { return };
+    fixture
         .run(&["--init"], &["no-such-command"])
         .exits(127)
-        .complains("\"no-such-command\": not found");
-    bench
+        .assert_stderr_contains("\"no-such-command\": not found");
+    fixture
         .run(&["--init"], &["/etc/passwd"])
         .exits(126)
-        .complains("it is not executable");
-    let ran = bench.run(&["--init", "-w", "/no/such"], &["true"]);
-    ran.exits(125).complains("chdir(/no/such)");
+        .assert_stderr_contains("it is not executable");
+    let ran = fixture.run(&["--init", "-w", "/no/such"], &["true"]);
+    ran.exits(125).assert_stderr_contains("chdir(/no/such)");
     assert_eq!(ran.err.matches("error:").count(), 1, "{}", ran.err);
 }
 
 #[test]
 fn all_calls_are_explained_before_the_command_prints_anything() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for _ in 0..20 {
-        let ran = bench
+        let ran = fixture
             .run(&["--init", "--explain"], &["sh", "-c", "echo 'the command' >&2"]);
         let lines: Vec<_> = ran.err.lines().collect();
         let [narration @ .., command, last] = &lines[..] else { panic!("{}", ran.err) };
@@ -62,10 +62,10 @@ fn all_calls_are_explained_before_the_command_prints_anything() {
 
 #[test]
 fn orphans_are_reaped_while_the_command_runs() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let orphans =
         "for i in 1 2 3 4 5 6 7 8 9 10; do (sleep 0.1 &); done; echo ready; read line";
-    let mut running = bench.start(&["--init"], &["sh", "-c", orphans]);
+    let mut running = fixture.start(&["--init"], &["sh", "-c", orphans]);
     running.wait_for("ready");
     let command = host::children(running.pid)[0];
     eventually(|| (host::children(running.pid) == [command]).then_some(()))
@@ -77,13 +77,13 @@ fn orphans_are_reaped_while_the_command_runs() {
 /// SIGCHLD is pending only once, however many children have ended (signal(7)).
 #[test]
 fn children_that_end_while_init_is_stopped_are_all_reaped() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let orphan = "(sh -c 'until [ -e go ]; do sleep 0.02; done' &)";
     let script = format!(
         "trap 'echo got it' USR1; for i in 1 2 3 4 5 6 7 8; do {orphan}; done; \
          while :; do sleep 0.02; done"
     );
-    let mut running = bench.start(&["--init"], &["sh", "-c", &script]);
+    let mut running = fixture.start(&["--init"], &["sh", "-c", &script]);
     let children = |pid| {
         assert!(host::is_alive(pid), "init has ended");
         host::children(pid)
@@ -94,7 +94,7 @@ fn children_that_end_while_init_is_stopped_are_all_reaped() {
     kill(Pid::from_raw(init), Signal::SIGSTOP).unwrap();
     let is_stopped = || host::status(init, "State").starts_with('T').then_some(());
     eventually(is_stopped).expect("init is stopped");
-    fs::write(bench.dir().join("go"), "").unwrap();
+    fs::write(fixture.dir().join("go"), "").unwrap();
     let zombies = || children(init).iter().filter(|it| !host::is_alive(it)).count();
     eventually(|| (zombies() == 8).then_some(()))
         .expect("all eight orphans have ended");
@@ -111,14 +111,14 @@ fn children_that_end_while_init_is_stopped_are_all_reaped() {
 
 #[test]
 fn without_init_orphans_become_zombies_of_a_command_that_does_not_reap_them() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let orphan = "(sh -c 'until [ -e go ]; do sleep 0.02; done' &)";
     let script = format!("{orphan}; {orphan}; exec sleep 300");
-    let running = bench.start(&[], &["sh", "-c", &script]);
+    let running = fixture.start(&[], &["sh", "-c", &script]);
     let is_sleep = || (host::status(running.pid, "Name") == "sleep").then_some(());
     eventually(is_sleep)
         .expect("the shell, which reaps, executes sleep, which does not reap");
-    fs::write(bench.dir().join("go"), "").unwrap();
+    fs::write(fixture.dir().join("go"), "").unwrap();
     let zombies = || {
         let children = host::children(running.pid);
         let zombies = children.iter().filter(|pid| !host::is_alive(pid)).count();
@@ -129,10 +129,10 @@ fn without_init_orphans_become_zombies_of_a_command_that_does_not_reap_them() {
 
 #[test]
 fn an_orphan_does_not_delay_the_end_of_the_container_and_ends_with_it() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for init in [&[][..], &["--init"]] {
         let script = "(sleep 300 >/dev/null 2>&1 &); echo ready; read line; exit 5";
-        let mut running = bench.start(init, &["sh", "-c", script]);
+        let mut running = fixture.start(init, &["sh", "-c", script]);
         running.wait_for("ready");
         let namespace = host::namespace(running.pid, "pid");
         running.type_in("\n");
@@ -143,10 +143,10 @@ fn an_orphan_does_not_delay_the_end_of_the_container_and_ends_with_it() {
 
 #[test]
 fn init_keeps_no_descriptor_of_the_host_open() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let caller =
         ["sh", "-c", r#"exec "$0" "$@" 3</etc 4</dev/null 5>stray 6</ 7</ 8</etc 9</"#];
-    let running = bench.start_by(&caller, &["--init"], &["sleep", "300"]);
+    let running = fixture.start_under(&caller, &["--init"], &["sleep", "300"]);
     let mut open = Vec::new();
     for entry in fs::read_dir(format!("/proc/{}/fd", running.pid)).unwrap() {
         let path = entry.unwrap().path();
@@ -163,9 +163,9 @@ fn init_keeps_no_descriptor_of_the_host_open() {
 
 #[test]
 fn init_does_not_show_the_environment_of_the_caller() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let caller = ["env", "TOKEN=of the caller"];
-    let running = bench.start_by(
+    let running = fixture.start_under(
         &caller,
         &["--init", "-e", "GIVEN=to the command"],
         &["sleep", "300"],
@@ -182,10 +182,10 @@ fn init_does_not_show_the_environment_of_the_caller() {
 
 #[test]
 fn init_forwards_signals() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "for s in HUP INT QUIT USR1 USR2 WINCH; do trap \"echo got $s\" $s; done
                   trap 'echo got TERM; exit 9' TERM; echo ready; while :; do sleep 0.02; done";
-    let mut running = bench.start(&["--init"], &["sh", "-c", script]);
+    let mut running = fixture.start(&["--init"], &["sh", "-c", script]);
     running.wait_for("ready\n");
     for signal in ["HUP", "INT", "QUIT", "USR1", "USR2", "WINCH"] {
         running.signal(format!("SIG{signal}").parse().unwrap());
@@ -198,12 +198,12 @@ fn init_forwards_signals() {
 
 #[test]
 fn a_command_without_a_handler_ends_by_the_signal() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&["--init"], &["sleep", "300"]);
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&["--init"], &["sleep", "300"]);
     running.signal(Signal::SIGTERM);
     running.end().exits(143);
     // Real-time signals have numbers and no names.
-    let running = bench.start(&["--init"], &["sleep", "300"]);
+    let running = fixture.start(&["--init"], &["sleep", "300"]);
     let sent = Command::new("sh")
         .args(["-c", "kill -37 $0", &running.runtime().to_string()])
         .status();
@@ -213,8 +213,8 @@ fn a_command_without_a_handler_ends_by_the_signal() {
 
 #[test]
 fn init_waits_and_does_not_spin() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&["--init"], &["sleep", "300"]);
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&["--init"], &["sleep", "300"]);
     let ticks = || host::ticks(running.pid) + host::ticks(running.runtime());
     let before = ticks();
     sleep(Duration::from_millis(500));

@@ -6,15 +6,15 @@ use std::time::Duration;
 use kiste_tests::{eventually, host};
 use nix::sys::signal::Signal;
 
-use crate::bench;
+use crate::fixture;
 
 #[test]
 fn pid_1_ignores_a_signal_that_it_has_no_handler_for() {
-    let Some(bench) = bench() else { return };
-    bench
+    let Some(fixture) = fixture() else { return };
+    fixture
         .sh(&[], "kill -TERM $$; kill -HUP $$; kill -KILL $$; echo still here")
-        .prints("still here");
-    let running = bench.start(&[], &["sleep", "300"]);
+        .assert_stdout("still here");
+    let running = fixture.start(&[], &["sleep", "300"]);
     running.signal(Signal::SIGTERM);
     sleep(Duration::from_millis(300));
     assert!(host::is_alive(running.pid));
@@ -22,10 +22,10 @@ fn pid_1_ignores_a_signal_that_it_has_no_handler_for() {
 
 #[test]
 fn pid_1_gets_a_signal_that_it_has_a_handler_for() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script =
         "trap 'echo got TERM; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
-    let mut running = bench.start(&[], &["sh", "-c", script]);
+    let mut running = fixture.start(&[], &["sh", "-c", script]);
     running.wait_for("ready\n");
     running.signal(Signal::SIGTERM);
     running.wait_for("got TERM\n");
@@ -34,12 +34,12 @@ fn pid_1_gets_a_signal_that_it_has_a_handler_for() {
 
 #[test]
 fn a_kill_9_of_the_runtime_ends_the_whole_container() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script =
         "sleep 300 & setsid sleep 300 & (setsid sh -c 'sleep 300 & sleep 300' &)
                   echo ready; sleep 300";
     for init in [&[][..], &["--init"]] {
-        let mut running = bench.start(init, &["sh", "-c", script]);
+        let mut running = fixture.start(init, &["sh", "-c", script]);
         running.wait_for("ready");
         let namespace = host::namespace(running.pid, "pid");
         let all_started =
@@ -57,9 +57,9 @@ fn a_kill_9_of_the_runtime_ends_the_whole_container() {
 
 #[test]
 fn the_end_of_pid_1_ends_the_whole_container() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for init in [&[][..], &["--init"]] {
-        let mut running = bench.start(
+        let mut running = fixture.start(
             init,
             &["sh", "-c", "setsid sleep 300 >/dev/null 2>&1 & echo ready; read line"],
         );
@@ -73,8 +73,8 @@ fn the_end_of_pid_1_ends_the_whole_container() {
 
 #[test]
 fn the_death_of_init_is_the_end_of_the_command() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&["--init"], &["sleep", "300"]);
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&["--init"], &["sleep", "300"]);
     let command = host::children(running.pid)[0];
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(running.pid), Signal::SIGKILL)
         .unwrap();
@@ -84,9 +84,10 @@ fn the_death_of_init_is_the_end_of_the_command() {
 
 #[test]
 fn without_a_terminal_a_stopped_command_below_init_does_not_stop_the_runtime() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for script in ["kill -STOP $$; exit 3", "kill -STOP 0; exit 3"] {
-        let running = bench.start_by(&["setsid"], &["--init"], &["sh", "-c", script]);
+        let running =
+            fixture.start_under(&["setsid"], &["--init"], &["sh", "-c", script]);
         let command = host::children(running.pid)[0];
         let is_stopped =
             || host::status(command, "State").starts_with('T').then_some(());

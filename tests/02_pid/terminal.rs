@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use kiste_tests::{Terminal, host, keys, tool};
 
-use crate::bench;
+use crate::fixture;
 
 #[test]
 fn ctrl_c_does_nothing_to_a_pid_1_without_a_handler() {
-    let Some(bench) = bench() else { return };
-    let mut terminal = bench.at_terminal(&[], &["sed", "-u", "s/^/got /"]);
+    let Some(fixture) = fixture() else { return };
+    let mut terminal = fixture.at_terminal(&[], &["sed", "-u", "s/^/got /"]);
     terminal.type_in("a line\n");
     terminal.shows("got a line");
     terminal.type_in("\x03");
@@ -24,9 +24,9 @@ fn ctrl_c_does_nothing_to_a_pid_1_without_a_handler() {
 
 #[test]
 fn ctrl_c_ends_the_command_below_init_with_130() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let mut terminal =
-        bench.at_terminal(&["--init"], &["sh", "-c", "echo ready; exec sleep 300"]);
+        fixture.at_terminal(&["--init"], &["sh", "-c", "echo ready; exec sleep 300"]);
     terminal.shows("ready");
     terminal.type_in("\x03");
     assert_eq!(terminal.ends().0, 130);
@@ -34,17 +34,18 @@ fn ctrl_c_ends_the_command_below_init_with_130() {
 
 #[test]
 fn ctrl_c_reaches_the_command_only_from_the_kernel() {
-    let Some(bench) = bench() else { return };
-    keys::ctrl_c_is_not_sent_again(&bench, &[]);
-    keys::ctrl_c_is_not_sent_again(&bench, &["--init"]);
+    let Some(fixture) = fixture() else { return };
+    keys::ctrl_c_is_not_sent_again(&fixture, &[]);
+    keys::ctrl_c_is_not_sent_again(&fixture, &["--init"]);
 }
 
 #[test]
 fn ctrl_z_stops_the_command_below_init_and_fg_continues_it() {
-    let Some(bench) = bench() else { return };
-    let program = format!("run={}", bench.exe().display());
+    let Some(fixture) = fixture() else { return };
+    let program = format!("run={}", fixture.exe().display());
     let shell = ["env", &program, "bash", "--norc", "--noprofile", "-i"];
-    let mut terminal = Terminal::start_any(bench.dir(), &shell.map(OsString::from));
+    let mut terminal =
+        Terminal::start_command(fixture.dir(), &shell.map(OsString::from));
     terminal.type_in(
         "$run run --init bash -c 'trap \"echo co\"nt\"inued\" CONT; echo re\"ad\"y
                       until read line; do :; done; echo got: $line; exit 7'\n",
@@ -71,22 +72,23 @@ fn ctrl_z_stops_the_command_below_init_and_fg_continues_it() {
 
 #[test]
 fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
-    let Some(bench) = bench() else { return };
-    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench, &[]);
-    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench, &["--init"]);
+    let Some(fixture) = fixture() else { return };
+    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&fixture, &[]);
+    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&fixture, &["--init"]);
 }
 
 #[test]
 fn a_pid_1_in_the_background_that_reads_the_terminal_stops_until_fg() {
-    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let program = format!("run={}", bench.exe().display());
+    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let program = format!("run={}", fixture.exe().display());
     let shell = ["env", &program, "bash", "--norc", "--noprofile", "--noediting", "-i"];
-    let mut terminal = Terminal::start_any(bench.dir(), &shell.map(OsString::from));
+    let mut terminal =
+        Terminal::start_command(fixture.dir(), &shell.map(OsString::from));
     terminal.type_in("$run run --pid-file pid sh -c 'read line; echo got: $line' &\n");
     terminal
         .type_in("until [ \"$(jobs -s)\" ]; do sleep 0.01; done; echo sto\"pp\"ed\n");
     terminal.shows("stopped");
-    let pid = std::fs::read_to_string(bench.dir().join("pid")).unwrap();
+    let pid = std::fs::read_to_string(fixture.dir().join("pid")).unwrap();
     assert!(host::status(pid.trim(), "State").starts_with('T'), "PID 1 must not spin");
     terminal.type_in("fg; echo code: $?\n");
     terminal.type_in("a line\n");

@@ -9,7 +9,7 @@ use super::*;
 
 #[test]
 fn attributes_are_set_and_cleared_and_the_others_stay() {
-    let Some(_bench) = bench() else { return };
+    let Some(_bench) = fixture() else { return };
     let mount = Detached::new("tmpfs", &[], NOSUID_NODEV_NOEXEC, "a test").unwrap();
     let flags = || fstatvfs(mount.as_fd()).unwrap().f_flag;
     let before = StatVfsMountFlags::NOSUID
@@ -21,7 +21,7 @@ fn attributes_are_set_and_cleared_and_the_others_stay() {
         set: Attributes::MOUNT_ATTR_RDONLY,
         clear: Attributes::MOUNT_ATTR_NOEXEC,
     };
-    mount.set(change, Recursion::Alone).unwrap();
+    mount.set_attributes(change, Recursion::Alone).unwrap();
     let after = StatVfsMountFlags::NOSUID
         | StatVfsMountFlags::NODEV
         | StatVfsMountFlags::RDONLY;

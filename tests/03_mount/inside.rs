@@ -22,9 +22,9 @@ fn id(file: &File) -> (u64, u64) {
 
 #[test]
 fn neither_a_link_nor_dots_lead_out_of_a_root() {
-    let Some(bench) = Bench::of(step!("03-mount"), &[]) else { return };
-    let (path, _) = directory(&bench, "root");
-    directory(&bench, "root/below");
+    let Some(fixture) = Fixture::of(step!("03-mount"), &[]) else { return };
+    let (path, _) = directory(&fixture, "root");
+    directory(&fixture, "root/below");
     symlink("/etc", path.join("link")).unwrap();
     symlink("../../../../../../../../etc", path.join("below/climbs")).unwrap();
     let root = File::open(&path).unwrap();
@@ -36,7 +36,7 @@ fn neither_a_link_nor_dots_lead_out_of_a_root() {
     for above in ["/", "..", "../..", "/../..", "below/../../.."] {
         assert_eq!(open_inside(&root, above), Ok(id(&root)), "{above}");
     }
-    let (own, _) = directory(&bench, "root/etc");
+    let (own, _) = directory(&fixture, "root/etc");
     let own = id(&File::open(own).unwrap());
     for link in links {
         assert_eq!(open_inside(&root, link), Ok(own), "{link}");

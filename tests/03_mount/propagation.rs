@@ -15,20 +15,20 @@ fn no_mount_made_inside_reaches_the_host() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let host = Distribution::start();
     let before = host.mounts();
     assert!(
         before.iter().all(|line| line.contains(" shared:")),
         "all mounts of the host are shared, so a leak would show: {before:#?}"
     );
-    let (_, requested) = directory(&bench, "requested");
-    let (_, own) = directory(&bench, "own");
+    let (_, requested) = directory(&fixture, "requested");
+    let (_, own) = directory(&fixture, "own");
 
     for propagation in PROPAGATIONS {
         let options = ["--propagation", propagation, "--tmpfs", &requested];
         let script = format!("mount -t tmpfs own {own}; echo mounted; exec sleep 100");
-        let mut running = host.start_in(&bench, &options, &["sh", "-c", &script]);
+        let mut running = host.start_in(&fixture, &options, &["sh", "-c", &script]);
         running.wait_for("mounted");
         for point in ["/proc", &requested, &own] {
             assert!(
@@ -43,21 +43,21 @@ fn no_mount_made_inside_reaches_the_host() {
         );
 
         running.signal(Signal::SIGKILL);
-        host::assert_dies(running.pid);
+        host::assert_exits(running.pid);
         assert_eq!(host.mounts(), before, "after kill -9, --propagation {propagation}");
     }
 }
 
 #[test]
 fn no_mount_is_left_on_the_host_when_the_container_ends() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let host = Distribution::start();
     let before = host.mounts();
-    let (_, target) = directory(&bench, "target");
+    let (_, target) = directory(&fixture, "target");
     for propagation in PROPAGATIONS {
         let options = ["--propagation", propagation, "--tmpfs", &target];
-        host.run(&bench, &options, &["sh", "-c", "echo /proc/[0-9]*"])
-            .prints("/proc/1");
+        host.run(&fixture, &options, &["sh", "-c", "echo /proc/[0-9]*"])
+            .assert_stdout("/proc/1");
         assert_eq!(host.mounts(), before, "--propagation {propagation}");
         assert!(
             host.sh("echo /proc/[0-9]*").contains(' '),
@@ -71,14 +71,14 @@ fn later_mounts_of_the_host_appear_inside_only_with_slave() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let host = Distribution::start();
     for (propagation, appears) in
         [("private", false), ("slave", true), ("shared", false)]
     {
-        let (_, later) = directory(&bench, propagation);
+        let (_, later) = directory(&fixture, propagation);
         let running =
-            host.start_in(&bench, &["--propagation", propagation], &["sleep", "100"]);
+            host.start_in(&fixture, &["--propagation", propagation], &["sleep", "100"]);
         host.sh(&format!("mount -t tmpfs later {later}"));
         assert_eq!(
             host::mount_at(running.pid, &later).is_some(),
@@ -92,10 +92,10 @@ fn later_mounts_of_the_host_appear_inside_only_with_slave() {
 
 #[test]
 fn by_default_the_propagation_is_private() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let host = Distribution::start();
     for options in [&[][..], &["--propagation", "private"]] {
-        let running = host.start_in(&bench, options, &["sleep", "100"]);
+        let running = host.start_in(&fixture, options, &["sleep", "100"]);
         for line in host::mounts_of(running.pid) {
             assert!(peer_groups(&line).is_empty(), "{line}");
         }
@@ -104,9 +104,10 @@ fn by_default_the_propagation_is_private() {
 
 #[test]
 fn a_slave_receives_mounts_of_the_host_and_propagates_none() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let host = Distribution::start();
-    let running = host.start_in(&bench, &["--propagation", "slave"], &["sleep", "100"]);
+    let running =
+        host.start_in(&fixture, &["--propagation", "slave"], &["sleep", "100"]);
     let root = host::mount_at(running.pid, "/").unwrap();
     assert!(
         peer_groups(&root).iter().any(|peer| peer.starts_with("master:")),
@@ -122,15 +123,15 @@ fn a_slave_receives_mounts_of_the_host_and_propagates_none() {
 
 #[test]
 fn a_shared_container_has_its_own_peer_group() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let host = Distribution::start();
     let lines = host.mounts();
     let groups_of_host: Vec<&str> =
         lines.iter().flat_map(|line| peer_groups(line)).collect();
-    let (_, target) = directory(&bench, "target");
+    let (_, target) = directory(&fixture, "target");
 
     let options = ["--propagation", "shared", "--tmpfs", &target];
-    let running = host.start_in(&bench, &options, &["sleep", "100"]);
+    let running = host.start_in(&fixture, &options, &["sleep", "100"]);
     for line in host::mounts_of(running.pid) {
         let [group] = peer_groups(&line)[..] else {
             panic!("one group, no master: {line}")
@@ -144,9 +145,9 @@ fn a_shared_container_has_its_own_peer_group() {
 
 #[test]
 fn an_unknown_propagation_is_a_usage_error() {
-    let Some(bench) = bench() else { return };
-    bench
+    let Some(fixture) = fixture() else { return };
+    fixture
         .run(&["--propagation", "rshared"], &["true"])
         .exits(2)
-        .complains("possible values: private, slave, shared");
+        .assert_stderr_contains("possible values: private, slave, shared");
 }

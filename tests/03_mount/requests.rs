@@ -16,9 +16,9 @@ fn has_options(line: &str, options: &[&str]) -> bool {
 
 /// Starts a host with a file `source/file`, and with a tmpfs on `source/below` that has
 /// a file with the text `below`. Returns the host and the path of `source`.
-fn host_with_a_submount(bench: &Bench) -> (Distribution, String) {
+fn host_with_a_submount(fixture: &Fixture) -> (Distribution, String) {
     let host = Distribution::start();
-    let (_, source) = directory_with_a_file(bench, "source");
+    let (_, source) = directory_with_a_file(fixture, "source");
     host.sh(&format!(
         "mkdir {source}/below; mount -t tmpfs below {source}/below; printf below > {source}/below/file"
     ));
@@ -27,11 +27,13 @@ fn host_with_a_submount(bench: &Bench) -> (Distribution, String) {
 
 #[test]
 fn a_directory_of_the_host_appears_at_its_target_only_inside() {
-    let Some(bench) = bench() else { return };
-    let (source, from) = directory_with_a_file(&bench, "source");
-    let (target, to) = directory(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    let (source, from) = directory_with_a_file(&fixture, "source");
+    let (target, to) = directory(&fixture, "target");
     let script = format!("cat {to}/file; printf new > {to}/new; echo; ls {to}");
-    bench.sh(&["-v", &format!("{from}:{to}")], &script).prints("source\nfile\nnew");
+    fixture
+        .sh(&["-v", &format!("{from}:{to}")], &script)
+        .assert_stdout("source\nfile\nnew");
     assert_eq!(
         fs::read_to_string(source.join("new")).unwrap(),
         "new",
@@ -47,11 +49,13 @@ fn a_directory_of_the_host_appears_at_its_target_only_inside() {
 /// If a read-only mount were attached first, it could be written for a moment.
 #[test]
 fn a_mount_has_its_attributes_before_it_is_attached() {
-    let Some(bench) = bench().filter(|bench| bench.step().is_ours()) else { return };
-    let (_, source) = directory(&bench, "source");
-    let targets = ["one", "other"].map(|name| directory(&bench, name).1);
+    let Some(fixture) = fixture().filter(|fixture| fixture.step().is_ours()) else {
+        return;
+    };
+    let (_, source) = directory(&fixture, "source");
+    let targets = ["one", "other"].map(|name| directory(&fixture, name).1);
     let [one, other] = targets.map(|target| volume(&source, &target, "ro"));
-    let ran = bench.run(&["--explain=json", "-v", &one, "-v", &other], &["true"]);
+    let ran = fixture.run(&["--explain=json", "-v", &one, "-v", &other], &["true"]);
     let calls_per_mount = ["open_tree", "mount_setattr", "move_mount"];
     let mut calls = explain::calls_of("child", ran.exits(0));
     calls.retain(|call| calls_per_mount.contains(&&**call));
@@ -65,22 +69,24 @@ fn a_mount_has_its_attributes_before_it_is_attached() {
 
 #[test]
 fn a_file_of_the_host_appears_inside() {
-    let Some(bench) = bench() else { return };
-    let (source, _) = directory_with_a_file(&bench, "source");
-    let (target, to) = directory_with_a_file(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    let (source, _) = directory_with_a_file(&fixture, "source");
+    let (target, to) = directory_with_a_file(&fixture, "target");
     let option = format!("{}/file:{to}/file", source.display());
-    bench.sh(&["-v", &option], &format!("cat {to}/file")).prints("source");
+    fixture.sh(&["-v", &option], &format!("cat {to}/file")).assert_stdout("source");
     assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "target");
 }
 
 #[test]
 fn a_relative_source_begins_in_the_callers_working_directory() {
-    let Some(bench) = bench() else { return };
-    directory_with_a_file(&bench, "source");
-    let (_, to) = directory(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    directory_with_a_file(&fixture, "source");
+    let (_, to) = directory(&fixture, "target");
     let show = format!("cat {to}/file");
-    bench.sh(&["-v", &format!("./source:{to}")], &show).prints("source");
-    bench.sh(&["-v", &format!("source/../source:{to}")], &show).prints("source");
+    fixture.sh(&["-v", &format!("./source:{to}")], &show).assert_stdout("source");
+    fixture
+        .sh(&["-v", &format!("source/../source:{to}")], &show)
+        .assert_stdout("source");
 }
 
 #[test]
@@ -88,15 +94,15 @@ fn a_volume_includes_the_mounts_below_it_unless_bind_is_given() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
-    let (host, source) = host_with_a_submount(&bench);
-    let (_, to) = directory(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    let (host, source) = host_with_a_submount(&fixture);
+    let (_, to) = directory(&fixture, "target");
     for (options, below) in
         [("", "file"), ("rbind", "file"), ("bind", ""), ("bind-nonrecursive", "")]
     {
         let option = volume(&source, &to, options);
-        host.run(&bench, &["-v", &option], &["ls", &format!("{to}/below")])
-            .prints(below);
+        host.run(&fixture, &["-v", &option], &["ls", &format!("{to}/below")])
+            .assert_stdout(below);
     }
 }
 
@@ -105,9 +111,9 @@ fn read_only_includes_the_mounts_below() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
-    let (host, source) = host_with_a_submount(&bench);
-    let (_, to) = directory(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    let (host, source) = host_with_a_submount(&fixture);
+    let (_, to) = directory(&fixture, "target");
     let script = format!(
         "for dir in {to} {to}/below; do (: > $dir/new) 2>&1 || echo refused; done; cat {to}/below/file"
     );
@@ -117,7 +123,7 @@ fn read_only_includes_the_mounts_below() {
         ["-v", &volume(&source, &to, "ro")],
         ["--mount", &format!("type=bind,src={source},dst={to},ro")],
     ] {
-        let ran = host.run(&bench, &option, &inside);
+        let ran = host.run(&fixture, &option, &inside);
         let refused = ran.exits(0).out.matches("Read-only file system").count();
         assert_eq!(
             (refused, ran.out.matches("refused").count()),
@@ -131,15 +137,16 @@ fn read_only_includes_the_mounts_below() {
         host.sh(&format!("ls {source} {source}/below | grep -c new || true")),
         "0"
     );
-    host.run(&bench, &["-v", &volume(&source, &to, "rw")], &inside).prints("below");
+    host.run(&fixture, &["-v", &volume(&source, &to, "rw")], &inside)
+        .assert_stdout("below");
 }
 
 #[test]
 fn the_host_can_write_to_a_volume_that_is_read_only_inside() {
-    let Some(bench) = bench() else { return };
-    let (source, from) = directory(&bench, "source");
-    let (_, to) = directory(&bench, "target");
-    let running = bench.start(&["-v", &volume(&from, &to, "ro")], &["sleep", "100"]);
+    let Some(fixture) = fixture() else { return };
+    let (source, from) = directory(&fixture, "source");
+    let (_, to) = directory(&fixture, "target");
+    let running = fixture.start(&["-v", &volume(&from, &to, "ro")], &["sleep", "100"]);
     assert!(has_options(&host::mount_at(running.pid, &to).unwrap(), &["ro"]));
     fs::write(source.join("new"), "").unwrap();
 }
@@ -149,15 +156,15 @@ fn a_mount_has_the_attributes_that_its_options_name() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let host = Distribution::start();
-    let (_, from) = directory(&bench, "source");
-    let (_, to) = directory(&bench, "target");
+    let (_, from) = directory(&fixture, "source");
+    let (_, to) = directory(&fixture, "target");
     // A bind mount inherits the attributes of its source, and /tmp often has some.
     host.sh(&format!("mount -t tmpfs clean {from}"));
     let mount_line = |options: &str| {
         let running = host.start_in(
-            &bench,
+            &fixture,
             &["-v", &volume(&from, &to, options)],
             &["sleep", "100"],
         );
@@ -176,30 +183,31 @@ fn a_mount_has_the_attributes_that_its_options_name() {
 
 #[test]
 fn no_program_runs_on_a_noexec_volume() {
-    let Some(bench) = bench() else { return };
-    let (source, from) = directory(&bench, "source");
+    let Some(fixture) = fixture() else { return };
+    let (source, from) = directory(&fixture, "source");
     fs::write(source.join("text"), "#!/bin/sh\necho ran").unwrap();
     host::copy_program(&source.join("text"), &source.join("program"));
-    let (_, to) = directory(&bench, "target");
+    let (_, to) = directory(&fixture, "target");
     let program = format!("{to}/program");
-    bench.run(&["-v", &volume(&from, &to, "exec")], &[&program]).prints("ran");
-    let ran = bench.run(&["-v", &volume(&from, &to, "noexec")], &[&program]);
-    ran.exits(126).complains("its file system is mounted with noexec");
+    fixture.run(&["-v", &volume(&from, &to, "exec")], &[&program]).assert_stdout("ran");
+    let ran = fixture.run(&["-v", &volume(&from, &to, "noexec")], &[&program]);
+    ran.exits(126).assert_stderr_contains("its file system is mounted with noexec");
     assert!(!ran.err.contains("chmod"), "{}", ran.err);
 }
 
 #[test]
 fn the_mount_option_accepts_the_keys_of_docker() {
-    let Some(bench) = bench() else { return };
-    let (_, from) = directory_with_a_file(&bench, "source");
-    let (_, to) = directory(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    let (_, from) = directory_with_a_file(&fixture, "source");
+    let (_, to) = directory(&fixture, "target");
     let ran = |option: &str| {
-        bench.sh(&["--mount", option], &format!("cat {to}/file; : > {to}/new"))
+        fixture.sh(&["--mount", option], &format!("cat {to}/file; : > {to}/new"))
     };
     for (source, target) in
         [("src", "dst"), ("source", "destination"), ("source", "target")]
     {
-        ran(&format!("type=bind,{source}={from},{target}={to}")).prints("source");
+        ran(&format!("type=bind,{source}={from},{target}={to}"))
+            .assert_stdout("source");
         for read_only in ["ro", "readonly", "readonly=true"] {
             let ran =
                 ran(&format!("{target}={to},{read_only},{source}={from},type=bind"));
@@ -210,7 +218,7 @@ fn the_mount_option_accepts_the_keys_of_docker() {
         }
     }
     let tmpfs = format!("type=tmpfs,dst={to},tmpfs-size=64k,tmpfs-mode=700");
-    let running = bench.start(&["--mount", &tmpfs], &["sleep", "100"]);
+    let running = fixture.start(&["--mount", &tmpfs], &["sleep", "100"]);
     let line = host::mount_at(running.pid, &to).unwrap();
     assert!(
         line.contains(" - tmpfs ")
@@ -222,22 +230,22 @@ fn the_mount_option_accepts_the_keys_of_docker() {
 
 #[test]
 fn a_tmpfs_is_empty_and_ends_with_the_container() {
-    let Some(bench) = bench() else { return };
-    let (target, to) = directory_with_a_file(&bench, "target");
-    bench
+    let Some(fixture) = fixture() else { return };
+    let (target, to) = directory_with_a_file(&fixture, "target");
+    fixture
         .sh(&["--tmpfs", &to], &format!("ls {to}; echo x > {to}/new; ls {to}"))
-        .prints("new");
+        .assert_stdout("new");
     assert!(target.join("file").exists() && !target.join("new").exists());
 }
 
 #[test]
 fn a_tmpfs_holds_no_more_than_its_size() {
-    let Some(bench) = bench() else { return };
-    let (_, to) = directory(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    let (_, to) = directory(&fixture, "target");
     let option = format!("{to}:size=1m");
     let write = |count: &str| {
         let script = format!("head -c {count} /dev/zero > {to}/x");
-        bench.sh(&["--tmpfs", &option], &script)
+        fixture.sh(&["--tmpfs", &option], &script)
     };
     write("1000k").exits(0);
     let ran = write("1100k");
@@ -246,11 +254,11 @@ fn a_tmpfs_holds_no_more_than_its_size() {
 
 #[test]
 fn a_tmpfs_has_the_requested_mode_and_owner_and_is_noexec_by_default() {
-    let Some(bench) = bench() else { return };
-    let (_, to) = directory(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    let (_, to) = directory(&fixture, "target");
     let inspect_tmpfs = |options: &str| {
         let running =
-            bench.start(&["--tmpfs", &format!("{to}{options}")], &["sleep", "100"]);
+            fixture.start(&["--tmpfs", &format!("{to}{options}")], &["sleep", "100"]);
         let inside = fs::metadata(format!("/proc/{}/root{to}", running.pid)).unwrap();
         (
             host::mount_at(running.pid, &to).unwrap(),
@@ -277,58 +285,60 @@ fn a_tmpfs_has_the_requested_mode_and_owner_and_is_noexec_by_default() {
 
 #[test]
 fn a_missing_target_is_refused_and_not_made() {
-    let Some(bench) = bench() else { return };
-    let (_, from) = directory(&bench, "source");
-    let missing = bench.dir().join("missing/below");
+    let Some(fixture) = fixture() else { return };
+    let (_, from) = directory(&fixture, "source");
+    let missing = fixture.dir().join("missing/below");
     let to = missing.to_str().unwrap();
     let volume = format!("{from}:{to}");
     for options in [["-v", volume.as_str()], ["--tmpfs", to]] {
-        let ran = bench.sh(&options, "echo it runs");
-        ran.exits(125).complains(to).complains("hint: a mount target must be there");
+        let ran = fixture.sh(&options, "echo it runs");
+        ran.exits(125)
+            .assert_stderr_contains(to)
+            .assert_stderr_contains("hint: a mount target must be there");
         assert_eq!(ran.out, "", "the command does not run");
     }
-    assert!(!bench.dir().join("missing").exists());
+    assert!(!fixture.dir().join("missing").exists());
 }
 
 #[test]
 fn a_missing_source_is_refused_and_not_made() {
-    let Some(bench) = bench() else { return };
-    let (_, to) = directory(&bench, "target");
-    let ran = bench.sh(&["-v", &format!("./missing:{to}")], "echo it runs");
+    let Some(fixture) = fixture() else { return };
+    let (_, to) = directory(&fixture, "target");
+    let ran = fixture.sh(&["-v", &format!("./missing:{to}")], "echo it runs");
     ran.exits(125)
-        .complains("./missing")
-        .complains("hint: the source of a bind mount must be there");
-    assert!(ran.out.is_empty() && !bench.dir().join("missing").exists());
+        .assert_stderr_contains("./missing")
+        .assert_stderr_contains("hint: the source of a bind mount must be there");
+    assert!(ran.out.is_empty() && !fixture.dir().join("missing").exists());
 }
 
 #[test]
 fn a_file_is_not_mounted_on_a_directory_nor_the_other_way_round() {
-    let Some(bench) = bench() else { return };
-    let (_, dir) = directory_with_a_file(&bench, "source");
+    let Some(fixture) = fixture() else { return };
+    let (_, dir) = directory_with_a_file(&fixture, "source");
     let file = format!("{dir}/file");
-    let (_, target) = directory_with_a_file(&bench, "target");
+    let (_, target) = directory_with_a_file(&fixture, "target");
     for (source, target) in [(&file, &target), (&dir, &format!("{target}/file"))] {
-        let ran = bench.sh(&["-v", &format!("{source}:{target}")], "echo it runs");
-        ran.exits(125)
-            .complains(target)
-            .complains("hint: mount a directory on a directory, and a file on a file");
+        let ran = fixture.sh(&["-v", &format!("{source}:{target}")], "echo it runs");
+        ran.exits(125).assert_stderr_contains(target).assert_stderr_contains(
+            "hint: mount a directory on a directory, and a file on a file",
+        );
         assert_eq!(ran.out, "");
     }
 }
 
 #[test]
 fn a_wrong_option_of_a_file_system_has_the_kernels_message_as_its_hint() {
-    let Some(bench) = bench() else { return };
-    let (_, to) = directory(&bench, "target");
-    bench
+    let Some(fixture) = fixture() else { return };
+    let (_, to) = directory(&fixture, "target");
+    fixture
         .sh(&["--tmpfs", &format!("{to}:size=much")], "echo it runs")
         .exits(125)
-        .complains("Bad value for 'size'");
+        .assert_stderr_contains("Bad value for 'size'");
 }
 
 #[test]
 fn an_invalid_mount_option_is_a_usage_error_that_states_the_rule() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for (option, value, rule) in [
         ("-v", "/a", "a volume is SRC:DST[:OPTIONS]"),
         ("-v", "/a:/b:ro:x", "a volume is SRC:DST[:OPTIONS]"),
@@ -351,17 +361,17 @@ fn an_invalid_mount_option_is_a_usage_error_that_states_the_rule() {
         ("--tmpfs", "t", "must be an absolute path"),
         ("--tmpfs", "/t:rbind", "is not an option of a tmpfs"),
     ] {
-        let ran: Ran = bench.sh(&[option, value], "echo it runs");
-        ran.exits(2).complains(rule);
+        let ran: Ran = fixture.sh(&[option, value], "echo it runs");
+        ran.exits(2).assert_stderr_contains(rule);
         assert_eq!(ran.out, "", "{option} {value}");
     }
 }
 
 #[test]
 fn two_mounts_on_one_target_are_a_usage_error_that_names_the_target() {
-    let Some(bench) = bench() else { return };
-    let (_, from) = directory(&bench, "source");
-    let (_, to) = directory(&bench, "target");
+    let Some(fixture) = fixture() else { return };
+    let (_, from) = directory(&fixture, "source");
+    let (_, to) = directory(&fixture, "target");
     let (volume, again) = (format!("{from}:{to}"), format!("{from}:{to}/./"));
     let (long, tmpfs) = (format!("type=tmpfs,dst={to}"), format!("{to}/:size=1m"));
     for options in [
@@ -369,21 +379,23 @@ fn two_mounts_on_one_target_are_a_usage_error_that_names_the_target() {
         ["-v", &volume, "--tmpfs", &tmpfs],
         ["--mount", &long, "-v", &volume],
     ] {
-        let ran = bench.sh(&options, "echo it runs");
-        ran.exits(2).complains(&to).complains("two mounts on one target");
+        let ran = fixture.sh(&options, "echo it runs");
+        ran.exits(2)
+            .assert_stderr_contains(&to)
+            .assert_stderr_contains("two mounts on one target");
         assert_eq!(ran.out, "");
     }
 }
 
 #[test]
 fn a_target_that_is_a_link_is_followed() {
-    let Some(bench) = bench() else { return };
-    let (_, from) = directory_with_a_file(&bench, "source");
-    let (_, real) = directory(&bench, "real");
-    let link = bench.dir().join("link");
+    let Some(fixture) = fixture() else { return };
+    let (_, from) = directory_with_a_file(&fixture, "source");
+    let (_, real) = directory(&fixture, "real");
+    let link = fixture.dir().join("link");
     symlink("real", &link).unwrap();
-    let running =
-        bench.start(&["-v", &format!("{from}:{}", link.display())], &["sleep", "100"]);
+    let running = fixture
+        .start(&["-v", &format!("{from}:{}", link.display())], &["sleep", "100"]);
     assert!(
         host::mount_at(running.pid, &real).is_some(),
         "{:#?}",
@@ -393,15 +405,15 @@ fn a_target_that_is_a_link_is_followed() {
 
 #[test]
 fn a_mount_is_made_before_the_mounts_below_its_target() {
-    let Some(bench) = bench() else { return };
-    let (source, from) = directory_with_a_file(&bench, "source");
+    let Some(fixture) = fixture() else { return };
+    let (source, from) = directory_with_a_file(&fixture, "source");
     fs::create_dir(source.join("inner")).unwrap();
-    let (_, other) = directory_with_a_file(&bench, "other");
-    let (_, to) = directory(&bench, "target");
+    let (_, other) = directory_with_a_file(&fixture, "other");
+    let (_, to) = directory(&fixture, "target");
     let (outer, inner) = (format!("{from}:{to}"), format!("{other}:{to}/inner"));
     for options in [["-v", &outer, "-v", &inner], ["-v", &inner, "-v", &outer]] {
-        bench
+        fixture
             .sh(&options, &format!("cat {to}/file {to}/inner/file"))
-            .prints("sourceother");
+            .assert_stdout("sourceother");
     }
 }

@@ -21,14 +21,14 @@ fn describe_mount(pid: i32, point: &str) -> String {
 
 #[test]
 fn proc_shows_only_the_processes_of_the_container() {
-    let Some(bench) = bench() else { return };
-    bench.sh(&[], "echo /proc/[0-9]*").prints("/proc/1");
+    let Some(fixture) = fixture() else { return };
+    fixture.sh(&[], "echo /proc/[0-9]*").assert_stdout("/proc/1");
 }
 
 #[test]
 fn each_default_mount_has_its_attributes() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&[], &["sleep", "100"]);
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&[], &["sleep", "100"]);
     for (point, mount) in [
         ("/proc", "rw,nosuid,nodev,noexec,relatime proc rw"),
         ("/sys", "ro,nosuid,nodev,noexec,relatime sysfs rw"),
@@ -43,24 +43,24 @@ fn each_default_mount_has_its_attributes() {
 
 #[test]
 fn sys_can_be_read_and_not_written() {
-    let Some(bench) = bench() else { return };
-    bench.sh(&[], "ls /sys").exits(0);
-    let ran = bench.sh(&[], "echo 1 > /sys/kernel/profiling; mkdir /sys/fs/x");
-    ran.complains("Read-only file system");
+    let Some(fixture) = fixture() else { return };
+    fixture.sh(&[], "ls /sys").exits(0);
+    let ran = fixture.sh(&[], "echo 1 > /sys/kernel/profiling; mkdir /sys/fs/x");
+    ran.assert_stderr_contains("Read-only file system");
     assert_ne!(ran.code, 0);
 }
 
 #[test]
 fn dev_has_these_devices_and_links_and_nothing_else() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     // The caller's umask must make no difference.
     let (mut runtime, pid) = {
-        let pid_file = bench.dir().join("pid");
-        let arguments = bench
+        let pid_file = fixture.dir().join("pid");
+        let arguments = fixture
             .arguments(&["--pid-file", pid_file.to_str().unwrap()], &["sleep", "100"]);
         let child = std::process::Command::new("sh")
             .args(["-c", "umask 077; exec \"$@\"", "sh"])
-            .arg(bench.exe())
+            .arg(fixture.exe())
             .args(arguments)
             .spawn()
             .unwrap();
@@ -118,12 +118,13 @@ fn dev_has_these_devices_and_links_and_nothing_else() {
 
 #[test]
 fn the_devices_work() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "echo gone > /dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; \
                   cat /dev/null; echo to stdout > /dev/stdout; echo to stderr > /dev/stderr; ls /dev/fd/0; \
                   dd if=/dev/zero of=/dev/full bs=1 count=1";
-    let ran = bench.sh(&[], script);
-    ran.complains("to stderr").complains("No space left on device");
+    let ran = fixture.sh(&[], script);
+    ran.assert_stderr_contains("to stderr")
+        .assert_stderr_contains("No space left on device");
     assert_eq!(
         ran.out.split_whitespace().collect::<Vec<_>>(),
         ["3", "3", "to", "stdout", "/dev/fd/0"]
@@ -132,19 +133,21 @@ fn the_devices_work() {
 
 #[test]
 fn dev_shm_is_not_the_hosts_and_has_64_mib() {
-    let Some(bench) = bench() else { return };
-    bench.sh(&[], "head -c 67000000 /dev/zero > /dev/shm/x && ls /dev/shm").prints("x");
-    bench
+    let Some(fixture) = fixture() else { return };
+    fixture
+        .sh(&[], "head -c 67000000 /dev/zero > /dev/shm/x && ls /dev/shm")
+        .assert_stdout("x");
+    fixture
         .sh(&[], "head -c 68000000 /dev/zero > /dev/shm/x; wc -c < /dev/shm/x")
-        .prints("67108864");
-    bench.sh(&[], "ls /dev/shm").prints("");
+        .assert_stdout("67108864");
+    fixture.sh(&[], "ls /dev/shm").assert_stdout("");
 }
 
 #[test]
 fn each_container_has_its_own_instance_of_devpts() {
-    let Some(bench) = bench() else { return };
-    let first = bench.start(&[], &["sleep", "100"]);
-    let second = bench.start(&[], &["sleep", "100"]);
+    let Some(fixture) = fixture() else { return };
+    let first = fixture.start(&[], &["sleep", "100"]);
+    let second = fixture.start(&[], &["sleep", "100"]);
     let device = |root: &str| fs::metadata(format!("{root}/dev/pts")).unwrap().dev();
     let (first, second) =
         (format!("/proc/{}/root", first.pid), format!("/proc/{}/root", second.pid));
@@ -159,14 +162,14 @@ fn each_container_has_its_own_instance_of_devpts() {
 
 #[test]
 fn any_user_inside_can_open_a_terminal() {
-    let Some(bench) = bench() else { return };
-    bench.sh(&[], "exec 3<>/dev/ptmx; ls /dev/pts").prints("0\nptmx");
+    let Some(fixture) = fixture() else { return };
+    fixture.sh(&[], "exec 3<>/dev/ptmx; ls /dev/pts").assert_stdout("0\nptmx");
 }
 
 #[test]
 fn without_a_terminal_there_is_no_console_and_no_controlling_terminal() {
-    let Some(bench) = bench() else { return };
-    let ran = bench.sh(&[], "ls /dev/console; : < /dev/tty");
-    ran.complains("/dev/console").complains("/dev/tty");
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.sh(&[], "ls /dev/console; : < /dev/tty");
+    ran.assert_stderr_contains("/dev/console").assert_stderr_contains("/dev/tty");
     assert_ne!(ran.code, 0);
 }

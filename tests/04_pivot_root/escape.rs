@@ -2,22 +2,22 @@
 
 use super::*;
 
-/// Returns a bench with the program `breakout` in its root, and the path of a canary
+/// Returns a fixture with the program `breakout` in its root, and the path of a canary
 /// outside of the root.
-fn bench_with_breakout() -> Option<(Bench, String)> {
-    let bench = bench()?;
-    bench.install(Path::new(env!("CARGO_BIN_EXE_breakout")), "breakout");
-    let canary = bench.dir().join("canary");
+fn bench_with_breakout() -> Option<(Fixture, String)> {
+    let fixture = fixture()?;
+    fixture.install(Path::new(env!("CARGO_BIN_EXE_breakout")), "breakout");
+    let canary = fixture.dir().join("canary");
     fs::write(&canary, "of the host").unwrap();
     let canary = canary.to_str().unwrap().into();
-    Some((bench, canary))
+    Some((fixture, canary))
 }
 
 #[test]
 fn a_breakout_leaves_a_chroot_and_not_the_container() {
-    let Some((bench, canary)) = bench_with_breakout() else { return };
+    let Some((fixture, canary)) = bench_with_breakout() else { return };
     let chroot = std::process::Command::new("chroot")
-        .arg(bench.rootfs())
+        .arg(fixture.rootfs())
         .args(["/breakout", &canary])
         .output();
     let shown = String::from_utf8(chroot.unwrap().stdout).unwrap();
@@ -27,7 +27,7 @@ fn a_breakout_leaves_a_chroot_and_not_the_container() {
     );
 
     for options in [&[][..], &["--init"], &["--propagation", "shared"]] {
-        let ran = bench.run(options, &["/breakout", &canary]);
+        let ran = fixture.run(options, &["/breakout", &canary]);
         assert_eq!(
             ran.exits(1).out,
             "still inside: No such file or directory (os error 2)\n"
@@ -37,7 +37,7 @@ fn a_breakout_leaves_a_chroot_and_not_the_container() {
 
 #[test]
 fn no_path_leads_out_of_the_container() {
-    let Some((bench, canary)) = bench_with_breakout() else { return };
+    let Some((fixture, canary)) = bench_with_breakout() else { return };
     for prefix in [
         "",
         "/proc/1/root",
@@ -48,7 +48,7 @@ fn no_path_leads_out_of_the_container() {
         "/../../../..",
         "/dev/fd/../../../..",
     ] {
-        let ran = bench.run(&[], &["cat", &format!("{prefix}{canary}")]);
+        let ran = fixture.run(&[], &["cat", &format!("{prefix}{canary}")]);
         assert!(ran.code == 1 && ran.err.contains("No such file"), "{prefix}: {ran:?}");
     }
 }
@@ -58,14 +58,14 @@ fn unmounting_uncovers_no_file_of_the_host() {
     if !rootfs::has_program("umount") {
         return;
     }
-    let Some((bench, canary)) = bench_with_breakout() else { return };
+    let Some((fixture, canary)) = bench_with_breakout() else { return };
     // `umount /` is not tried: umount(2) would remount the host's file system
     // read-only, which root may do until step 9 takes the capability away.
     let script = format!(
         "for point in /dev/mqueue /dev/shm /dev/pts /dev /sys; do umount $point; done; \
          ls /dev /sys; umount -l /proc; cat {canary} || echo still inside"
     );
-    bench.sh(&[], &script).prints("/dev:\n\n/sys:\nstill inside");
+    fixture.sh(&[], &script).assert_stdout("/dev:\n\n/sys:\nstill inside");
 }
 
 /// umount2(2) removes the topmost mount only. With another mount over the host's root,
@@ -75,7 +75,7 @@ fn with_a_mount_over_the_hosts_root_no_command_runs() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let mount_over_root = [
         "unshare",
         "--mount",
@@ -84,17 +84,17 @@ fn with_a_mount_over_the_hosts_root_no_command_runs() {
         "mount -t tmpfs cover / && exec \"$@\"",
         "sh",
     ];
-    let ran = bench.run_by(&mount_over_root, &[], &["echo", "it runs"]);
-    ran.exits(125).complains("could still be reached above the new root");
+    let ran = fixture.run_under(&mount_over_root, &[], &["echo", "it runs"]);
+    ran.exits(125).assert_stderr_contains("could still be reached above the new root");
     assert_eq!(ran.out, "");
 }
 
 #[test]
 fn no_file_that_the_caller_had_open_is_open_inside() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let starter = ["sh", "-c", "exec 7</etc 8</ 9>&1; exec \"$@\"", "sh"];
     for options in [&[][..], &["--init"]] {
-        let ran = bench.run_by(
+        let ran = fixture.run_under(
             &starter,
             options,
             &["sh", "-c", "ls -l /proc/1/fd; ls -l /proc/$$/fd"],
@@ -120,7 +120,7 @@ fn no_file_that_the_caller_had_open_is_open_inside() {
 /// CVE-2024-21626: a descriptor of the caller was still open when -w was resolved.
 #[test]
 fn no_working_directory_leads_out_through_a_descriptor() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let starter = ["sh", "-c", "exec 7</etc 8</ 9<.; exec \"$@\"", "sh"];
     let descriptors =
         (3..40).chain([100, 1000]).map(|number| format!("/proc/self/fd/{number}"));
@@ -128,21 +128,21 @@ fn no_working_directory_leads_out_through_a_descriptor() {
         ["/proc/self/fd/7/..", "/proc/self/fd/8/work", "/dev/fd/9/..", "/proc/1/fd/7"]
             .map(String::from);
     for path in descriptors.chain(others) {
-        let ran = bench.run_by(&starter, &["-w", &path], &["sh", "-c", "pwd; ls"]);
-        ran.exits(125).complains("-w");
+        let ran = fixture.run_under(&starter, &["-w", &path], &["sh", "-c", "pwd; ls"]);
+        ran.exits(125).assert_stderr_contains("-w");
         assert_eq!(ran.out, "", "{path}");
     }
 }
 
 #[test]
 fn the_working_directory_is_inside() {
-    let Some(bench) = bench() else { return };
-    bench.sh(&["-w", "/etc"], "pwd").prints("/etc");
-    bench.sh(&[], "pwd").prints("/");
-    bench.sh(&["-w", "../../.."], "pwd").prints("/");
-    let outside = bench.dir().to_str().unwrap();
-    bench
+    let Some(fixture) = fixture() else { return };
+    fixture.sh(&["-w", "/etc"], "pwd").assert_stdout("/etc");
+    fixture.sh(&[], "pwd").assert_stdout("/");
+    fixture.sh(&["-w", "../../.."], "pwd").assert_stdout("/");
+    let outside = fixture.dir().to_str().unwrap();
+    fixture
         .run(&["-w", outside], &["pwd"])
         .exits(125)
-        .complains("hint: -w names a directory");
+        .assert_stderr_contains("hint: -w names a directory");
 }

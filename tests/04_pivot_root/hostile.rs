@@ -10,8 +10,8 @@ use nix::unistd::mkfifo;
 use super::*;
 
 /// Makes a directory on the host that must not be changed.
-fn canary(bench: &Bench) -> PathBuf {
-    let path = bench.dir().join("canary");
+fn canary(fixture: &Fixture) -> PathBuf {
+    let path = fixture.dir().join("canary");
     fs::create_dir_all(path.join("self/fd")).unwrap();
     fs::create_dir_all(path.join("pts")).unwrap();
     fs::write(path.join("file"), "of the host").unwrap();
@@ -22,21 +22,23 @@ fn canary(bench: &Bench) -> PathBuf {
 /// 2026-47766 for /dev.
 #[test]
 fn a_mount_point_that_is_not_the_roots_own_directory_is_refused() {
-    let Some(bench) = bench() else { return };
-    let canary = canary(&bench);
+    let Some(fixture) = fixture() else { return };
+    let canary = canary(&fixture);
     let before = listing(&canary);
-    fs::create_dir_all(bench.rootfs().join("other/self/fd")).unwrap();
+    fs::create_dir_all(fixture.rootfs().join("other/self/fd")).unwrap();
     // The canary's path also exists inside, so a link to it does not dangle there.
-    let twin = bench.rootfs().join(canary.strip_prefix("/").unwrap());
+    let twin = fixture.rootfs().join(canary.strip_prefix("/").unwrap());
     fs::create_dir_all(&twin).unwrap();
 
     for place in ["proc", "sys", "dev"] {
-        let path = bench.rootfs().join(place);
-        let aside = bench.rootfs().join("aside");
+        let path = fixture.rootfs().join(place);
+        let aside = fixture.rootfs().join("aside");
         fs::rename(&path, &aside).unwrap();
         let assert_refused = |what: &str| {
-            let ran = bench.run(&[], &["echo", "it runs"]);
-            ran.exits(125).complains(&format!("/{place}")).complains("hint:");
+            let ran = fixture.run(&[], &["echo", "it runs"]);
+            ran.exits(125)
+                .assert_stderr_contains(&format!("/{place}"))
+                .assert_stderr_contains("hint:");
             assert_eq!(
                 (ran.out.as_str(), listing(&canary) == before),
                 ("", true),
@@ -68,28 +70,28 @@ fn a_mount_point_that_is_not_the_roots_own_directory_is_refused() {
         0,
         "no file is created where the link leads inside"
     );
-    bench.run(&[], &["echo", "it runs"]).prints("it runs");
+    fixture.run(&[], &["echo", "it runs"]).assert_stdout("it runs");
 }
 
 #[test]
 fn a_missing_mount_point_is_made() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for place in ["proc", "sys", "dev"] {
-        fs::remove_dir_all(bench.rootfs().join(place)).unwrap();
+        fs::remove_dir_all(fixture.rootfs().join(place)).unwrap();
     }
-    bench
+    fixture
         .sh(&[], "echo /proc/[0-9]*; cat /dev/null; ls -d /sys/kernel")
-        .prints("/proc/1\n/sys/kernel");
+        .assert_stdout("/proc/1\n/sys/kernel");
 }
 
 /// CVE-2025-31133 (/dev/null), 2025-52565 (/dev/pts, /dev/console), and the other files
 /// in /dev.
 #[test]
 fn links_in_dev_of_the_image_are_covered_by_the_new_dev() {
-    let Some(bench) = bench() else { return };
-    let canary = canary(&bench);
+    let Some(fixture) = fixture() else { return };
+    let canary = canary(&fixture);
     let before = listing(&canary);
-    let dev = bench.rootfs().join("dev");
+    let dev = fixture.rootfs().join("dev");
     fs::remove_dir_all(&dev).unwrap();
     fs::create_dir(&dev).unwrap();
     for name in ["null", "console", "tty", "ptmx", "fd"] {
@@ -99,20 +101,20 @@ fn links_in_dev_of_the_image_are_covered_by_the_new_dev() {
         symlink(canary.join("pts"), dev.join(name)).unwrap();
     }
     let script = "echo lost > /dev/null; echo made > /dev/shm/x; echo /dev/pts/*; tty";
-    bench.sh(&["-t"], script).prints("/dev/pts/0 /dev/pts/ptmx\r\n/dev/pts/0");
-    bench.sh(&[], "echo lost > /dev/null; echo made > /dev/shm/x").prints("");
+    fixture.sh(&["-t"], script).assert_stdout("/dev/pts/0 /dev/pts/ptmx\r\n/dev/pts/0");
+    fixture.sh(&[], "echo lost > /dev/null; echo made > /dev/shm/x").assert_stdout("");
     assert_eq!(listing(&canary), before);
     assert_eq!(fs::read_to_string(canary.join("file")).unwrap(), "of the host");
 }
 
 #[test]
 fn a_target_below_a_link_is_resolved_inside_the_root() {
-    let Some(bench) = bench() else { return };
-    let canary = canary(&bench);
+    let Some(fixture) = fixture() else { return };
+    let canary = canary(&fixture);
     let before = listing(&canary);
-    let source = bench.dir().join("source");
+    let source = fixture.dir().join("source");
     fs::create_dir(&source).unwrap();
-    let root = bench.rootfs();
+    let root = fixture.rootfs();
     symlink(&canary, root.join("absolute")).unwrap();
     symlink("../../../../../../../..", root.join("up")).unwrap();
     symlink("absolute", root.join("indirect")).unwrap();
@@ -132,7 +134,7 @@ fn a_target_below_a_link_is_resolved_inside_the_root() {
     let try_all = || {
         for target in &targets {
             let option = format!("{}:{target}", source.display());
-            let ran = bench.run(&["-v", &option], &["cat", "/proc/self/mountinfo"]);
+            let ran = fixture.run(&["-v", &option], &["cat", "/proc/self/mountinfo"]);
             let is_mounted = ran.out.lines().any(|line| line.contains("/source "));
             assert_eq!(
                 ran.code == 0,
@@ -147,55 +149,57 @@ fn a_target_below_a_link_is_resolved_inside_the_root() {
     // Tries the same again when the path of the canary also exists inside.
     fs::create_dir_all(root.join(canary.strip_prefix("/").unwrap())).unwrap();
     try_all();
-    bench.run(&["-v", &format!("{}:/absolute", source.display())], &["true"]).exits(0);
+    fixture
+        .run(&["-v", &format!("{}:/absolute", source.display())], &["true"])
+        .exits(0);
 }
 
 #[test]
 fn a_dangling_link_as_a_target_is_followed_inside() {
-    let Some(bench) = bench() else { return };
-    let (root, outside) = (bench.rootfs(), bench.dir().join("outside"));
+    let Some(fixture) = fixture() else { return };
+    let (root, outside) = (fixture.rootfs(), fixture.dir().join("outside"));
     fs::create_dir(&outside).unwrap();
-    let source = bench.dir().join("zone");
+    let source = fixture.dir().join("zone");
     fs::write(&source, "of the volume\n").unwrap();
     symlink("/usr/share/no/such/zone", root.join("etc/zone")).unwrap();
     symlink("../../../../../../outside/file", root.join("etc/up")).unwrap();
     symlink(outside.join("file"), root.join("etc/absolute")).unwrap();
     for link in ["/etc/zone", "/etc/up", "/etc/absolute"] {
         let volume = format!("{}:{link}:ro", source.display());
-        bench.run(&["-v", &volume], &["cat", link]).prints("of the volume");
+        fixture.run(&["-v", &volume], &["cat", link]).assert_stdout("of the volume");
     }
     assert!(root.join("usr/share/no/such/zone").is_file());
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     symlink("/no/such/directory", root.join("link")).unwrap();
-    bench
+    fixture
         .sh(&["--tmpfs", "/link"], "grep -c /no/such/directory /proc/mounts")
-        .prints("1");
+        .assert_stdout("1");
 }
 
 #[test]
 fn a_loop_of_links_as_a_target_is_refused() {
-    let Some(bench) = bench() else { return };
-    symlink("link", bench.rootfs().join("link")).unwrap();
-    let ran = bench.run(&["--tmpfs", "/link"], &["echo", "it runs"]);
-    ran.exits(125).complains("/link: a loop of symbolic links");
+    let Some(fixture) = fixture() else { return };
+    symlink("link", fixture.rootfs().join("link")).unwrap();
+    let ran = fixture.run(&["--tmpfs", "/link"], &["echo", "it runs"]);
+    ran.exits(125).assert_stderr_contains("/link: a loop of symbolic links");
     assert_eq!(ran.out, "");
 }
 
 #[test]
 fn a_target_that_is_the_root_itself_is_refused() {
-    let Some(bench) = bench() else { return };
-    symlink("/", bench.rootfs().join("link")).unwrap();
+    let Some(fixture) = fixture() else { return };
+    symlink("/", fixture.rootfs().join("link")).unwrap();
     for target in ["//", "/..", "/etc/..", "/link"] {
-        let ran = bench.run(&["--tmpfs", target], &["echo", "it runs"]);
-        ran.exits(125).complains("the root itself cannot be mounted over");
+        let ran = fixture.run(&["--tmpfs", target], &["echo", "it runs"]);
+        ran.exits(125).assert_stderr_contains("the root itself cannot be mounted over");
         assert_eq!(ran.out, "");
     }
 }
 
 #[test]
 fn a_link_to_proc_sys_or_dev_is_refused_as_a_target() {
-    let Some(bench) = bench() else { return };
-    let source = bench.dir().join("source");
+    let Some(fixture) = fixture() else { return };
+    let source = fixture.dir().join("source");
     fs::create_dir(&source).unwrap();
     for (name, to, what) in [
         ("proc-itself", "/proc", "what is in /proc"),
@@ -203,42 +207,45 @@ fn a_link_to_proc_sys_or_dev_is_refused_as_a_target() {
         ("sys-itself", "/sys", "/sys"),
         ("dev-itself", "dev", "/dev"),
     ] {
-        symlink(to, bench.rootfs().join(name)).unwrap();
+        symlink(to, fixture.rootfs().join(name)).unwrap();
         for option in [
             ["-v", &format!("{}:/{name}", source.display())],
             ["--tmpfs", &format!("/{name}")],
         ] {
-            let ran = bench.run(&option, &["echo", "it runs"]);
-            ran.exits(125)
-                .complains(&format!("/{name}: {what} cannot be mounted over"));
+            let ran = fixture.run(&option, &["echo", "it runs"]);
+            ran.exits(125).assert_stderr_contains(&format!(
+                "/{name}: {what} cannot be mounted over"
+            ));
             assert_eq!(ran.out, "");
         }
     }
-    let ran = bench.run(&["--tmpfs", "/proc-itself/sys"], &["echo", "it runs"]);
+    let ran = fixture.run(&["--tmpfs", "/proc-itself/sys"], &["echo", "it runs"]);
     assert_eq!(
         (ran.exits(125).out.as_str(), ran.err.contains("/proc-itself/sys")),
         ("", true),
         "{ran:?}"
     );
-    bench
+    fixture
         .run(&["--tmpfs", "/dev"], &["echo", "it runs"])
         .exits(125)
-        .complains("/dev cannot be mounted over");
+        .assert_stderr_contains("/dev cannot be mounted over");
 }
 
 /// CVE-2021-30465 and 2024-45310: a directory becomes a link to the host while the
 /// runtime mounts on it.
 #[test]
 fn a_target_that_is_replaced_by_a_link_does_not_lead_out() {
-    let Some(bench) = bench() else { return };
-    let canary = canary(&bench);
+    let Some(fixture) = fixture() else { return };
+    let canary = canary(&fixture);
     let before = listing(&canary);
-    let source = bench.dir().join("source");
+    let source = fixture.dir().join("source");
     fs::create_dir(&source).unwrap();
-    let (target, link) = (bench.rootfs().join("target"), bench.rootfs().join("link"));
+    let (target, link) =
+        (fixture.rootfs().join("target"), fixture.rootfs().join("link"));
     fs::create_dir(&target).unwrap();
     symlink(&canary, &link).unwrap();
-    fs::create_dir_all(bench.rootfs().join(canary.strip_prefix("/").unwrap())).unwrap();
+    fs::create_dir_all(fixture.rootfs().join(canary.strip_prefix("/").unwrap()))
+        .unwrap();
 
     let is_finished = AtomicBool::new(false);
     let (mut succeeded, mut refused) = (0, 0);
@@ -262,7 +269,7 @@ fn a_target_that_is_replaced_by_a_link_does_not_lead_out() {
                 format!("/target/memory-{round}"),
             );
             let options = ["-v", &volume, "--tmpfs", &memory];
-            let ran = bench.run(&options, &["cat", "/proc/self/mountinfo"]);
+            let ran = fixture.run(&options, &["cat", "/proc/self/mountinfo"]);
             let mounted = ran
                 .out
                 .lines()

@@ -28,28 +28,28 @@ const REDIRECTIONS: [(&str, [bool; 3]); 8] = [
 
 /// Starts our `run` on a terminal, with these redirections by the host's shell.
 fn start(
-    bench: &Bench,
+    fixture: &Fixture,
     redirections: &str,
     options: &[&str],
     command: &[&str],
 ) -> Terminal {
-    fs::write(bench.dir().join("in"), "input\n").unwrap();
+    fs::write(fixture.dir().join("in"), "input\n").unwrap();
     let script = format!("\"$@\" {redirections}; echo code=$?");
     let mut words = ["sh".into(), "-c".into(), script.into(), "sh".into()].to_vec();
-    words.push(bench.exe().into());
-    words.extend(bench.arguments(options, command));
-    Terminal::start_any(bench.dir(), &words)
+    words.push(fixture.exe().into());
+    words.extend(fixture.arguments(options, command));
+    Terminal::start_command(fixture.dir(), &words)
 }
 
 #[test]
 fn the_container_never_has_the_hosts_terminal() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for (redirections, redirected) in REDIRECTIONS {
         for init in [&[][..], &["--init"]] {
-            let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
+            let pid_file = fixture.dir().join(format!("pid-{}", host::unique()));
             let options = [init, &["--pid-file", pid_file.to_str().unwrap()]].concat();
             let mut terminal =
-                start(&bench, redirections, &options, &["sleep", "1000"]);
+                start(&fixture, redirections, &options, &["sleep", "1000"]);
             let pid: i32 =
                 eventually(|| fs::read_to_string(&pid_file).ok()?.trim().parse().ok())
                     .expect("the container runs");
@@ -90,14 +90,14 @@ fn the_container_never_has_the_hosts_terminal() {
 
 #[test]
 fn each_stream_is_a_terminal_if_the_callers_stream_is_one() {
-    let Some(bench) = bench() else { return };
-    let report = bench.dir().join("report");
-    let volume = format!("{}:/host", bench.dir().display());
+    let Some(fixture) = fixture() else { return };
+    let report = fixture.dir().join("report");
+    let volume = format!("{}:/host", fixture.dir().display());
     for (redirections, redirected) in REDIRECTIONS {
         let script = "for n in 0 1 2; do [ -t $n ] && echo terminal || echo other; done > /host/report; \
                       (: < /dev/tty) && echo own >> /host/report";
         let mut terminal =
-            start(&bench, redirections, &["-v", &volume], &["sh", "-c", script]);
+            start(&fixture, redirections, &["-v", &volume], &["sh", "-c", script]);
         terminal.shows("code=");
         let mut expected = redirected
             .map(|is_redirected| if is_redirected { "other" } else { "terminal" })
@@ -115,13 +115,13 @@ fn each_stream_is_a_terminal_if_the_callers_stream_is_one() {
 
 #[test]
 fn output_goes_where_it_is_redirected_to() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for (redirections, redirected) in REDIRECTIONS {
         for file in ["out", "err"] {
-            let _ = fs::remove_file(bench.dir().join(file));
+            let _ = fs::remove_file(fixture.dir().join(file));
         }
         let script = "echo to stdout; echo to stderr >&2";
-        let mut terminal = start(&bench, redirections, &[], &["sh", "-c", script]);
+        let mut terminal = start(&fixture, redirections, &[], &["sh", "-c", script]);
         let shown = terminal.shows("code=0");
         for (number, file, text) in [(1, "out", "to stdout"), (2, "err", "to stderr")] {
             assert_eq!(
@@ -130,7 +130,7 @@ fn output_goes_where_it_is_redirected_to() {
                 "{redirections:?}: {shown:?}"
             );
             if redirected[number] {
-                let written = fs::read_to_string(bench.dir().join(file)).unwrap();
+                let written = fs::read_to_string(fixture.dir().join(file)).unwrap();
                 assert_eq!(written, format!("{text}\n"), "{redirections:?}");
             }
         }
@@ -139,22 +139,25 @@ fn output_goes_where_it_is_redirected_to() {
 
 #[test]
 fn the_echo_of_keys_goes_to_the_terminal_and_not_to_the_file() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "read line; echo got $line";
-    let mut terminal = start(&bench, "> out 2> err", &[], &["sh", "-c", script]);
-    eventually(|| bench.dir().join("err").exists().then_some(())).unwrap();
+    let mut terminal = start(&fixture, "> out 2> err", &[], &["sh", "-c", script]);
+    eventually(|| fixture.dir().join("err").exists().then_some(())).unwrap();
     terminal.type_in("something\n");
     terminal.shows("something");
     terminal.shows("code=0");
-    assert_eq!(fs::read_to_string(bench.dir().join("out")).unwrap(), "got something\n");
-    assert_eq!(fs::read_to_string(bench.dir().join("err")).unwrap(), "");
+    assert_eq!(
+        fs::read_to_string(fixture.dir().join("out")).unwrap(),
+        "got something\n"
+    );
+    assert_eq!(fs::read_to_string(fixture.dir().join("err")).unwrap(), "");
 }
 
 #[test]
 fn lines_through_a_pipe_begin_in_the_first_column() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let mut terminal = start(
-        &bench,
+        &fixture,
         "| cat",
         &[],
         &["sh", "-c", "echo one; echo two; sleep 0.3; echo three"],
@@ -164,9 +167,9 @@ fn lines_through_a_pipe_begin_in_the_first_column() {
 
 #[test]
 fn a_pipe_on_stdin_is_passed_on_with_its_end_of_file() {
-    let Some(bench) = bench() else { return };
-    let mut child = Command::new(bench.exe())
-        .args(bench.arguments(&[], &["wc", "-c"]))
+    let Some(fixture) = fixture() else { return };
+    let mut child = Command::new(fixture.exe())
+        .args(fixture.arguments(&[], &["wc", "-c"]))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -180,13 +183,13 @@ fn a_pipe_on_stdin_is_passed_on_with_its_end_of_file() {
 
 /// Starts our `run -t` with a copy of this stdout, which stays open in the test.
 fn start_with_stdout(
-    bench: &Bench,
+    fixture: &Fixture,
     stdout: &OwnedFd,
     options: &[&str],
     command: &[&str],
 ) -> Child {
-    let arguments = bench.arguments(&[&["-t"], options].concat(), command);
-    Command::new(bench.exe())
+    let arguments = fixture.arguments(&[&["-t"], options].concat(), command);
+    Command::new(fixture.exe())
         .args(arguments)
         .stdout(stdout.try_clone().unwrap())
         .spawn()
@@ -216,13 +219,13 @@ fn pipe() -> (OwnedFd, OwnedFd) {
 
 #[test]
 fn a_slow_reader_gets_all_output_and_its_pipe_keeps_its_flags() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     // perl, python and node make a pipe non-blocking for all processes that share it.
     for flags in [OFlag::empty(), OFlag::O_NONBLOCK] {
         let (reader, writer) = pipe();
         fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
         let mut child = start_with_stdout(
-            &bench,
+            &fixture,
             &writer,
             &[],
             &["sh", "-c", "head -c 500000 /dev/zero | tr '\\0' x"],
@@ -239,13 +242,13 @@ fn a_slow_reader_gets_all_output_and_its_pipe_keeps_its_flags() {
 
 #[test]
 fn a_signal_ends_the_runtime_although_nobody_reads_its_output() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let (_reader, writer) = pipe();
     let (_peer, socket) = std::os::unix::net::UnixStream::pair().unwrap();
     for (stdout, signal) in
         [(&writer, Signal::SIGTERM), (&socket.into(), Signal::SIGINT)]
     {
-        let mut child = start_with_stdout(&bench, stdout, &["--init"], &["yes"]);
+        let mut child = start_with_stdout(&fixture, stdout, &["--init"], &["yes"]);
         wait_until_full(stdout);
         kill(Pid::from_raw(child.id() as i32), signal).unwrap();
         let status = eventually(|| child.try_wait().unwrap())
@@ -256,13 +259,13 @@ fn a_signal_ends_the_runtime_although_nobody_reads_its_output() {
 
 #[test]
 fn a_signal_ends_a_runtime_that_waits_for_the_reader_of_the_last_output() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let (_reader, writer) = pipe();
     // More bytes than this pipe holds, but fewer than the container's terminal holds.
     // So the command ends, however few bytes the runtime copies at a time.
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
     let mut child = start_with_stdout(
-        &bench,
+        &fixture,
         &writer,
         &[],
         &["sh", "-c", "head -c 6000 /dev/zero | tr '\\0' x; exit 3"],
@@ -281,9 +284,9 @@ fn a_signal_ends_a_runtime_that_waits_for_the_reader_of_the_last_output() {
 
 #[test]
 fn the_runtime_ends_when_its_reader_closes_the_pipe() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let (reader, writer) = pipe();
-    let mut child = start_with_stdout(&bench, &writer, &[], &["yes"]);
+    let mut child = start_with_stdout(&fixture, &writer, &[], &["yes"]);
     wait_until_full(&writer);
     drop(reader);
     eventually(|| child.try_wait().unwrap()).expect("the runtime ends, as without -t");

@@ -7,8 +7,8 @@ use super::*;
 
 /// Starts a shell in a container on a terminal. The prompt is the last exit code. No
 /// command that a test types contains the prompt, so only the shell can print it.
-fn container_shell(bench: &Bench) -> Terminal {
-    let mut terminal = bench.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
+fn container_shell(fixture: &Fixture) -> Terminal {
+    let mut terminal = fixture.at_terminal(&["-e", "PS1=$?> "], &["sh"]);
     terminal.shows("0> ");
     terminal
 }
@@ -16,31 +16,31 @@ fn container_shell(bench: &Bench) -> Terminal {
 /// Starts a shell of the host on a terminal, with a script. In the script, `"$@"` is
 /// our `run`.
 fn start_by_script(
-    bench: &Bench,
+    fixture: &Fixture,
     script: &str,
     options: &[&str],
     command: &[&str],
 ) -> Terminal {
     let mut words = ["sh", "-c", script, "sh"].map(std::ffi::OsString::from).to_vec();
-    words.push(bench.exe().into());
-    words.extend(bench.arguments(options, command));
-    Terminal::start_any(bench.dir(), &words)
+    words.push(fixture.exe().into());
+    words.extend(fixture.arguments(options, command));
+    Terminal::start_command(fixture.dir(), &words)
 }
 
 /// Starts an interactive shell of the host, with job control.
-fn shell_with_job_control(bench: &Bench) -> Terminal {
+fn shell_with_job_control(fixture: &Fixture) -> Terminal {
     let words = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
         .map(std::ffi::OsString::from);
-    let mut terminal = Terminal::start_any(bench.dir(), &words);
+    let mut terminal = Terminal::start_command(fixture.dir(), &words);
     terminal.shows("$ ");
-    let run: Vec<_> = bench
+    let run: Vec<_> = fixture
         .arguments(&[], &[])
         .iter()
         .map(|word| word.to_str().unwrap().to_owned())
         .collect();
     terminal.type_in(&format!(
         "run() {{ {} {} \"$@\"; }}\n",
-        bench.exe().display(),
+        fixture.exe().display(),
         run.join(" ")
     ));
     terminal.shows("$ ");
@@ -49,8 +49,8 @@ fn shell_with_job_control(bench: &Bench) -> Terminal {
 
 #[test]
 fn the_container_has_its_own_terminal() {
-    let Some(bench) = bench() else { return };
-    let mut terminal = bench.at_terminal(
+    let Some(fixture) = fixture() else { return };
+    let mut terminal = fixture.at_terminal(
         &[],
         &["sh", "-c", "tty; stty size; echo /dev/pts/*; : < /dev/tty && echo opened"],
     );
@@ -63,17 +63,17 @@ fn the_container_has_its_own_terminal() {
 
 #[test]
 fn the_console_is_the_containers_terminal() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "ls -l /dev/console | cut -c1; echo printed > /dev/console; stat -c %t:%T /dev/console /dev/pts/0";
-    let (code, shown) = bench.at_terminal(&[], &["sh", "-c", script]).ends();
+    let (code, shown) = fixture.at_terminal(&[], &["sh", "-c", script]).ends();
     assert_eq!((code, shown.as_str()), (0, "c\r\nprinted\r\n88:0\r\n88:0\r\n"));
 }
 
 #[test]
 fn the_containers_terminal_follows_the_size_of_the_window() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "echo ready; until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo followed";
-    let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
+    let mut terminal = fixture.at_terminal(&[], &["sh", "-c", script]);
     terminal.shows("ready");
     terminal.resize(50, 120);
     terminal.shows("followed");
@@ -82,8 +82,8 @@ fn the_containers_terminal_follows_the_size_of_the_window() {
 
 #[test]
 fn ctrl_c_ends_the_job_and_not_the_shell() {
-    let Some(bench) = bench() else { return };
-    let mut terminal = container_shell(&bench);
+    let Some(fixture) = fixture() else { return };
+    let mut terminal = container_shell(&fixture);
     terminal.type_in("sh -c 'echo rea''dy; exec sleep 1000'\n");
     terminal.shows("ready");
     terminal.type_in("\x03");
@@ -94,8 +94,8 @@ fn ctrl_c_ends_the_job_and_not_the_shell() {
 
 #[test]
 fn ctrl_z_stops_the_job_and_fg_continues_it() {
-    let Some(bench) = bench() else { return };
-    let mut terminal = container_shell(&bench);
+    let Some(fixture) = fixture() else { return };
+    let mut terminal = container_shell(&fixture);
     terminal.type_in("sh -c 'echo rea''dy; read line; echo got $line'\n");
     terminal.shows("ready");
     terminal.type_in("\x1a");
@@ -109,25 +109,25 @@ fn ctrl_z_stops_the_job_and_fg_continues_it() {
 
 #[test]
 fn ctrl_d_ends_the_shell() {
-    let Some(bench) = bench() else { return };
-    let mut terminal = container_shell(&bench);
+    let Some(fixture) = fixture() else { return };
+    let mut terminal = container_shell(&fixture);
     terminal.type_in("\x04");
     assert_eq!(terminal.ends().0, 0);
 }
 
 #[test]
 fn the_settings_of_the_callers_terminal_are_restored_however_the_run_ends() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "echo be''fore; read go; \"$@\"; echo code=$?; read go";
     for (options, inside, code) in [
         (&[][..], "echo inside; read end; exit 3", 3),
         (&["--init"], "echo inside; read end; kill -9 $$", 137),
         (&["--init"], "echo inside; exec sleep 1000", 143),
     ] {
-        let pid_file = bench.dir().join("pid");
+        let pid_file = fixture.dir().join("pid");
         let options = [options, &["--pid-file", pid_file.to_str().unwrap()]].concat();
         let mut terminal =
-            start_by_script(&bench, script, &options, &["sh", "-c", inside]);
+            start_by_script(&fixture, script, &options, &["sh", "-c", inside]);
         terminal.shows("before");
         let before = terminal.settings();
         terminal.type_in("go\n");
@@ -149,9 +149,9 @@ fn the_settings_of_the_callers_terminal_are_restored_however_the_run_ends() {
 
 #[test]
 fn a_run_that_fails_does_not_change_the_settings_of_the_terminal() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let mut terminal = start_by_script(
-        &bench,
+        &fixture,
         "echo be''fore; read go; \"$@\"; echo code=$?; read go",
         &[],
         &["nosuch"],
@@ -165,33 +165,33 @@ fn a_run_that_fails_does_not_change_the_settings_of_the_terminal() {
 
 #[test]
 fn closing_the_window_ends_the_shell() {
-    let Some(bench) = bench() else { return };
-    let pid_file = bench.dir().join("pid");
+    let Some(fixture) = fixture() else { return };
+    let pid_file = fixture.dir().join("pid");
     let options = ["--pid-file", pid_file.to_str().unwrap(), "-e", "PS1=$?> "];
     for script in ["exec \"$@\"", "\"$@\"; :"] {
-        let mut terminal = start_by_script(&bench, script, &options, &["sh"]);
+        let mut terminal = start_by_script(&fixture, script, &options, &["sh"]);
         terminal.shows("0> ");
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
         terminal.close();
-        host::assert_dies(pid.trim());
+        host::assert_exits(pid.trim());
         terminal.ends();
     }
 }
 
 #[test]
 fn closing_the_window_also_ends_a_command_that_does_not_read_the_terminal() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     // With an init, the command dies of SIGHUP. Without an init, the command is PID 1:
     // it ignores the signal, and ends because its terminal hangs up.
     for (init, inside) in
         [(Some("--init"), "exec sleep 1000"), (None, "read line < /dev/tty")]
     {
-        let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
+        let pid_file = fixture.dir().join(format!("pid-{}", host::unique()));
         let options =
             [init.as_slice(), &["--pid-file", pid_file.to_str().unwrap()]].concat();
         let command = format!("echo rea''dy; {inside}");
         let mut terminal = start_by_script(
-            &bench,
+            &fixture,
             "exec \"$@\" < /dev/null",
             &options,
             &["sh", "-c", &command],
@@ -199,18 +199,18 @@ fn closing_the_window_also_ends_a_command_that_does_not_read_the_terminal() {
         terminal.shows("ready");
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
         terminal.close();
-        host::assert_dies(pid.trim());
+        host::assert_exits(pid.trim());
         terminal.ends();
     }
 }
 
 #[test]
 fn a_sighup_sent_by_kill_reaches_the_command_and_the_terminal_stays_open() {
-    let Some(bench) = bench() else { return };
-    let pid_file = bench.dir().join("pid");
+    let Some(fixture) = fixture() else { return };
+    let pid_file = fixture.dir().join("pid");
     let script =
         "trap 'echo got it; exit 5' HUP; echo rea''dy; while :; do sleep 0.05; done";
-    let mut terminal = bench.at_terminal(
+    let mut terminal = fixture.at_terminal(
         &["--pid-file", pid_file.to_str().unwrap()],
         &["sh", "-c", script],
     );
@@ -224,10 +224,10 @@ fn a_sighup_sent_by_kill_reaches_the_command_and_the_terminal_stays_open() {
 
 #[test]
 fn a_paste_that_nobody_reads_does_not_block_the_output() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "stty raw -echo; echo ready; i=0; while [ $i -lt 200 ]; do echo line $i; sleep 0.01; i=$((i+1)); done; \
                   echo printed all";
-    let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
+    let mut terminal = fixture.at_terminal(&[], &["sh", "-c", script]);
     terminal.shows("ready");
     let taken = terminal.paste(&"x".repeat(200_000));
     assert!(taken > 4096 && taken < 200_000, "{taken} bytes were taken");
@@ -238,10 +238,10 @@ fn a_paste_that_nobody_reads_does_not_block_the_output() {
 
 #[test]
 fn a_paste_arrives_completely() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script =
         "stty raw -echo; echo ready; head -c 200000 | tr -d x | wc -c; echo end";
-    let mut terminal = bench.at_terminal(&[], &["sh", "-c", script]);
+    let mut terminal = fixture.at_terminal(&[], &["sh", "-c", script]);
     terminal.shows("ready");
     assert_eq!(terminal.paste(&"x".repeat(200_000)), 200_000);
     let shown = terminal.shows("end");
@@ -250,8 +250,8 @@ fn a_paste_arrives_completely() {
 
 #[test]
 fn the_output_arrives_completely() {
-    let Some(bench) = bench() else { return };
-    let mut terminal = bench.at_terminal(
+    let Some(fixture) = fixture() else { return };
+    let mut terminal = fixture.at_terminal(
         &[],
         &["sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo end"],
     );
@@ -262,14 +262,14 @@ fn the_output_arrives_completely() {
 
 #[test]
 fn the_last_output_also_arrives_at_a_slow_terminal() {
-    let Some(bench) = bench() else { return };
-    let pid_file = bench.dir().join("pid");
+    let Some(fixture) = fixture() else { return };
+    let pid_file = fixture.dir().join("pid");
     // A pty holds more or less, depending on the size of each write. So the command
     // prints until its write blocks, and notes in a file the lines that it has printed.
     let script = "pad=$(head -c 990 /dev/zero | tr '\\0' x); i=0; \
                   while :; do i=$((i+1)); echo $i $pad; echo $i >> /host/printed; done";
-    let volume = format!("{}:/host", bench.dir().display());
-    let mut terminal = bench.at_terminal(
+    let volume = format!("{}:/host", fixture.dir().display());
+    let mut terminal = fixture.at_terminal(
         &["-v", &volume, "--pid-file", pid_file.to_str().unwrap()],
         &["sh", "-c", script],
     );
@@ -277,8 +277,8 @@ fn the_last_output_also_arrives_at_a_slow_terminal() {
         eventually(|| fs::read_to_string(&pid_file).ok()).expect("the container runs");
     streams::wait_until_full(&terminal.tty);
     kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
-    host::assert_dies(pid.trim());
-    let printed = fs::read_to_string(bench.dir().join("printed")).unwrap();
+    host::assert_exits(pid.trim());
+    let printed = fs::read_to_string(fixture.dir().join("printed")).unwrap();
     let (code, shown) = terminal.ends();
     assert_eq!(code, 137);
     let pad = "x".repeat(990);
@@ -295,16 +295,16 @@ fn the_last_output_also_arrives_at_a_slow_terminal() {
 
 #[test]
 fn a_signal_ends_the_runtime_although_nobody_reads_the_terminal() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     // The first run is in raw mode. The second one has its stdin redirected, so it does
     // not change the settings: each line is one write(2), and one of them is written
     // only in part.
     for (number, script) in
         ["exec \"$@\"", "exec \"$@\" < /dev/null"].into_iter().enumerate()
     {
-        let pid_file = bench.dir().join(format!("pid-{number}"));
+        let pid_file = fixture.dir().join(format!("pid-{number}"));
         let mut terminal = start_by_script(
-            &bench,
+            &fixture,
             script,
             &["--init", "--pid-file", pid_file.to_str().unwrap()],
             &["yes"],
@@ -314,23 +314,23 @@ fn a_signal_ends_the_runtime_although_nobody_reads_the_terminal() {
         let runtime = host::status(pid.trim(), "PPid");
         streams::wait_until_full(&terminal.tty);
         kill(Pid::from_raw(runtime.parse().unwrap()), Signal::SIGTERM).unwrap();
-        host::assert_dies(&runtime);
+        host::assert_exits(&runtime);
         assert_eq!(terminal.ends().0, 143, "{script}");
     }
 }
 
 #[test]
 fn a_command_in_the_background_keeps_running() {
-    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = shell_with_job_control(&bench);
+    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let mut terminal = shell_with_job_control(&fixture);
     let before = terminal.settings();
-    let volume = format!("{}:/host", bench.dir().display());
+    let volume = format!("{}:/host", fixture.dir().display());
     let script = "echo to the terminal; tty; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" &\n"));
     terminal.shows("to the terminal\r\n");
     terminal.shows("/dev/pts/0");
     assert_eq!(terminal.settings(), before, "while the command runs");
-    fs::write(bench.dir().join("go"), "").unwrap();
+    fs::write(fixture.dir().join("go"), "").unwrap();
     terminal.shows("finished");
     terminal.type_in("wait; jobs; echo rea''dy\n");
     let shown = terminal.shows("ready");
@@ -340,9 +340,9 @@ fn a_command_in_the_background_keeps_running() {
 
 #[test]
 fn a_command_that_fg_brings_to_the_foreground_has_the_keyboard() {
-    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = shell_with_job_control(&bench);
-    let volume = format!("{}:/host", bench.dir().display());
+    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let mut terminal = shell_with_job_control(&fixture);
+    let volume = format!("{}:/host", fixture.dir().display());
     let script = "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; read line; echo got $line";
     terminal.type_in(&format!(
         "run -v {volume} sh -c \"{}\" &\n",
@@ -351,7 +351,7 @@ fn a_command_that_fg_brings_to_the_foreground_has_the_keyboard() {
     terminal.shows("ready");
     terminal.type_in("fg\n");
     terminal.shows("read line; echo"); // the shell prints the job that it continues
-    fs::write(bench.dir().join("go"), "").unwrap();
+    fs::write(fixture.dir().join("go"), "").unwrap();
     terminal.type_in("something\n");
     terminal.shows("got something");
     assert_shell_has_terminal(&mut terminal);
@@ -366,9 +366,9 @@ fn assert_shell_has_terminal(terminal: &mut Terminal) {
 
 #[test]
 fn with_stdin_redirected_the_keys_of_the_terminal_go_to_the_runtime() {
-    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = shell_with_job_control(&bench);
-    let volume = format!("{}:/host", bench.dir().display());
+    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let mut terminal = shell_with_job_control(&fixture);
+    let volume = format!("{}:/host", fixture.dir().display());
     let script =
         "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" < /dev/null\n"));
@@ -376,17 +376,17 @@ fn with_stdin_redirected_the_keys_of_the_terminal_go_to_the_runtime() {
     terminal.type_in("\x1a");
     terminal.shows("Stopped");
     terminal.type_in("fg\n");
-    fs::write(bench.dir().join("go"), "").unwrap();
+    fs::write(fixture.dir().join("go"), "").unwrap();
     terminal.shows("finished");
 }
 
 #[test]
 fn the_command_also_has_the_keyboard_on_a_terminal_of_another_session() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     // The terminal on stdin is not the session's controlling terminal, as under some
     // supervisors.
     let mut terminal = start_by_script(
-        &bench,
+        &fixture,
         "setsid --wait \"$@\"; echo code=$?",
         &[],
         &["sh", "-c", "echo rea''dy; read line; echo got $line"],
@@ -399,8 +399,8 @@ fn the_command_also_has_the_keyboard_on_a_terminal_of_another_session() {
 
 #[test]
 fn option_t_gives_the_container_a_terminal_if_the_caller_has_none() {
-    let Some(bench) = bench() else { return };
-    let ran = bench.sh(
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.sh(
         &["-t"],
         "tty; test -t 0 && test -t 1 && test -t 2 && echo all; echo error >&2",
     );
@@ -408,17 +408,17 @@ fn option_t_gives_the_container_a_terminal_if_the_caller_has_none() {
         (ran.exits(0).out.as_str(), ran.err.as_str()),
         ("/dev/pts/0\r\nall\r\nerror\r\n", "")
     );
-    let ran = bench.sh(&[], "tty");
+    let ran = fixture.sh(&[], "tty");
     assert_eq!((ran.code, ran.out.as_str()), (1, "not a tty\n"));
 }
 
 #[test]
 fn a_command_at_a_terminal_has_the_variable_term() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let term = |caller: &[&str], options: &[&str]| {
         let starter = [&["env", "-u", "TERM"], caller].concat();
-        bench
-            .run_by(&starter, options, &["sh", "-c", "echo \"[$TERM]\""])
+        fixture
+            .run_under(&starter, options, &["sh", "-c", "echo \"[$TERM]\""])
             .exits(0)
             .out
             .clone()
@@ -432,16 +432,16 @@ fn a_command_at_a_terminal_has_the_variable_term() {
 
 #[test]
 fn options_i_and_t_together_are_refused_without_a_terminal() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for options in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {
-        let ran = bench.run(options, &["echo", "it runs"]);
+        let ran = fixture.run(options, &["echo", "it runs"]);
         ran.exits(125)
-            .complains("stdin is not a terminal")
-            .complains("hint: leave out -t");
+            .assert_stderr_contains("stdin is not a terminal")
+            .assert_stderr_contains("hint: leave out -t");
         assert_eq!(ran.out, "");
     }
-    bench.run(&["-i"], &["echo", "it runs"]).prints("it runs");
-    let mut terminal = bench.at_terminal(&["-it"], &["tty"]);
+    fixture.run(&["-i"], &["echo", "it runs"]).assert_stdout("it runs");
+    let mut terminal = fixture.at_terminal(&["-it"], &["tty"]);
     assert_eq!(terminal.ends(), (0, "/dev/pts/0\r\n".into()));
 }
 
@@ -451,8 +451,8 @@ const UNTIL_STOPPED: &str =
 
 #[test]
 fn a_run_in_the_background_stops_once_a_program_inside_reads_the_terminal() {
-    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = shell_with_job_control(&bench);
+    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let mut terminal = shell_with_job_control(&fixture);
     for reader in ["(read line; echo got: $line)", "head -1 | sed s/^/got:\\ /"] {
         terminal.type_in(&format!("run sh -c '{reader}' | cat &\n"));
         terminal.type_in(UNTIL_STOPPED);
@@ -467,15 +467,15 @@ fn a_run_in_the_background_stops_once_a_program_inside_reads_the_terminal() {
 
 #[test]
 fn a_run_in_the_background_stops_once_a_program_inside_reads_single_keys() {
-    let Some(bench) = bench().filter(|_| tool("bash")) else { return };
-    let mut terminal = shell_with_job_control(&bench);
-    let volume = format!("{}:/host", bench.dir().display());
+    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let mut terminal = shell_with_job_control(&fixture);
+    let volume = format!("{}:/host", fixture.dir().display());
     let script =
         "stty -icanon; until [ -e /host/go ]; do sleep 0.05; done; echo fin''ished";
     terminal.type_in(&format!("run -v {volume} sh -c \"{script}\" &\n"));
     terminal.type_in(UNTIL_STOPPED);
     terminal.shows("stopped");
-    fs::write(bench.dir().join("go"), "").unwrap();
+    fs::write(fixture.dir().join("go"), "").unwrap();
     terminal.type_in("fg\n");
     terminal.shows("finished");
     assert_shell_has_terminal(&mut terminal);
@@ -483,6 +483,6 @@ fn a_run_in_the_background_stops_once_a_program_inside_reads_single_keys() {
 
 #[test]
 fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
-    let Some(bench) = bench() else { return };
-    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&bench, &[]);
+    let Some(fixture) = fixture() else { return };
+    keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&fixture, &[]);
 }

@@ -7,17 +7,17 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::bench;
+use crate::fixture;
 
 /// CVE-2024-21626. The runtime has directories of the host open until shortly before
 /// the exec: the run directory and the cgroup.
 #[test]
 fn no_link_in_the_image_leads_out_through_a_descriptor_of_the_runtime() {
-    let Some(bench) = bench() else { return };
-    let outside = bench.dir().join("outside");
+    let Some(fixture) = fixture() else { return };
+    let outside = fixture.dir().join("outside");
     fs::write(&outside, "#!/bin/sh\necho outside\n").unwrap();
     fs::set_permissions(&outside, fs::Permissions::from_mode(0o755)).unwrap();
-    let link = bench.rootfs().join("bin/way-out");
+    let link = fixture.rootfs().join("bin/way-out");
     for number in 3..12 {
         let _ = fs::remove_file(&link);
         symlink(
@@ -25,7 +25,7 @@ fn no_link_in_the_image_leads_out_through_a_descriptor_of_the_runtime() {
             &link,
         )
         .unwrap();
-        let ran = bench.run(&[], &["way-out"]);
+        let ran = fixture.run(&[], &["way-out"]);
         assert!(
             ran.code == 127 && !ran.out.contains("outside"),
             "descriptor {number}: {ran:?}"
@@ -37,28 +37,28 @@ fn no_link_in_the_image_leads_out_through_a_descriptor_of_the_runtime() {
 /// it.
 #[test]
 fn a_directory_that_the_caller_passes_as_stdin_cannot_be_the_workdir() {
-    let Some(bench) = bench() else { return };
-    let arguments = bench.arguments(&["-w", "/proc/self/fd/0"], &["pwd"]);
+    let Some(fixture) = fixture() else { return };
+    let arguments = fixture.arguments(&["-w", "/proc/self/fd/0"], &["pwd"]);
     let quoted: Vec<_> =
         arguments.iter().map(|word| format!("'{}'", word.display())).collect();
-    for directory in [bench.rootfs(), bench.dir()] {
-        let ran = bench.run_through_shell(&format!(
+    for directory in [fixture.rootfs(), fixture.dir()] {
+        let ran = fixture.run_through_shell(&format!(
             "exec \"$0\" {} <{}",
             quoted.join(" "),
             directory.display()
         ));
-        ran.exits(125).complains("it leads out of the container");
+        ran.exits(125).assert_stderr_contains("it leads out of the container");
     }
 }
 
 #[test]
 fn a_fifo_in_place_of_a_program_does_not_block_the_start() {
-    let Some(bench) = bench() else { return };
-    let fifo = bench.rootfs().join("bin/fifo");
+    let Some(fixture) = fixture() else { return };
+    let fifo = fixture.rootfs().join("bin/fifo");
     mkfifo(&fifo, Mode::from_bits_truncate(0o755)).unwrap();
-    bench.run(&[], &["/bin/fifo"]).exits(126);
-    let script = bench.rootfs().join("bin/script");
+    fixture.run(&[], &["/bin/fifo"]).exits(126);
+    let script = fixture.rootfs().join("bin/script");
     fs::write(&script, "#!/bin/fifo\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    bench.run(&[], &["script"]).exits(126);
+    fixture.run(&[], &["script"]).exits(126);
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kiste_tests::{Bench, eventually, host};
+use kiste_tests::{Fixture, eventually, host};
 
-use crate::bench;
+use crate::fixture;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
 
@@ -21,53 +21,53 @@ fn host_or_vm(on_host: u32, in_vm: u32) -> u32 {
 
 #[test]
 fn two_hundred_runs_in_a_row_leave_nothing() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let start = Instant::now();
     for number in 0..host_or_vm(200, 10) {
         let code = (number % 100) as i32;
-        let ran = bench.sh(&["-m", "64m"], &format!("exit {code}"));
+        let ran = fixture.sh(&["-m", "64m"], &format!("exit {code}"));
         ran.exits(code);
         assert_eq!(ran.err, "", "run {number}");
     }
     print_duration(&format!("{} runs in a row", host_or_vm(200, 10)), start);
-    assert!(bench.leaks().is_empty(), "{:?}", bench.leaks());
+    assert!(fixture.leaks().is_empty(), "{:?}", fixture.leaks());
 }
 
 #[test]
 fn fifty_runs_at_once_exit_with_their_own_codes() {
-    let Some(bench) = bench() else { return };
-    bench.rootfs();
+    let Some(fixture) = fixture() else { return };
+    fixture.rootfs();
     let start = Instant::now();
     let running: Vec<_> = (0..host_or_vm(50, 10))
-        .map(|number| spawn(&bench, &[], &format!("exit {number}")))
+        .map(|number| spawn(&fixture, &[], &format!("exit {number}")))
         .collect();
     for (number, child) in running.into_iter().enumerate() {
         assert_ended(child, number as i32);
     }
     print_duration(&format!("{} runs at once", host_or_vm(50, 10)), start);
-    assert!(bench.leaks().is_empty(), "{:?}", bench.leaks());
+    assert!(fixture.leaks().is_empty(), "{:?}", fixture.leaks());
 }
 
 #[test]
 fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
-    let Some(bench) = bench() else { return };
-    bench.rootfs();
+    let Some(fixture) = fixture() else { return };
+    fixture.rootfs();
     let (done, start) = (AtomicBool::new(false), Instant::now());
-    let living = bench.start(&[], &["sh", "-c", "read line; exit 3"]);
+    let living = fixture.start(&[], &["sh", "-c", "read line; exit 3"]);
     let (other_runs, gc_runs) = thread::scope(|scope| {
         let runs = scope.spawn(|| {
             repeat_until(&done, || {
-                assert_ended(spawn(&bench, &[], "sleep 0.05; exit 7"), 7)
+                assert_ended(spawn(&fixture, &[], "sleep 0.05; exit 7"), 7)
             })
         });
         let gcs = scope.spawn(|| {
             repeat_until(&done, || {
-                let ran = gc(&bench);
+                let ran = gc(&fixture);
                 assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{}", ran.out);
             })
         });
         let killers: Vec<_> =
-            [0, 1].map(|_| scope.spawn(|| kill_at_random(&bench))).into();
+            [0, 1].map(|_| scope.spawn(|| kill_at_random(&fixture))).into();
         let results: Vec<_> = killers.into_iter().map(|killer| killer.join()).collect();
         done.store(true, Ordering::Relaxed);
         let counts = (runs.join(), gcs.join());
@@ -75,26 +75,26 @@ fn fifty_runs_killed_at_random_moments_disturb_neither_other_runs_nor_gc() {
         (counts.0.expect("the other runs"), counts.1.expect("gc"))
     });
     assert!(host::is_alive(living.pid), "this container was alive all the time");
-    assert!(!kernel::directories(&bench, &kernel::id(&living)).is_empty());
+    assert!(!kernel::directories(&fixture, &kernel::id(&living)).is_empty());
     living.end().exits(3);
-    gc(&bench).exits(0);
+    gc(&fixture).exits(0);
     let what = format!(
         "{} killed runs, {other_runs} other runs and {gc_runs} runs of gc",
         2 * host_or_vm(25, 5)
     );
     print_duration(&what, start);
-    eventually(|| bench.leaks().is_empty().then_some(()))
-        .unwrap_or_else(|| panic!("left: {:#?}", bench.leaks()));
-    assert!(!bench.run_dirs().exists());
+    eventually(|| fixture.leaks().is_empty().then_some(()))
+        .unwrap_or_else(|| panic!("left: {:#?}", fixture.leaks()));
+    assert!(!fixture.run_dirs().exists());
 }
 
 /// Starts runs one after the other, and kills each after 0 to 80 ms: before its first
 /// call, long after the start of its command, or at any moment between.
-fn kill_at_random(bench: &Bench) {
+fn kill_at_random(fixture: &Fixture) {
     for number in 0..host_or_vm(25, 5) {
         // With --init there is a process between the runtime and the command.
         let options = if number % 2 == 0 { &["--init"][..] } else { &[] };
-        let mut child = spawn(bench, options, "sleep 100");
+        let mut child = spawn(fixture, options, "sleep 100");
         let mut random = [0];
         read_urandom(&mut random);
         thread::sleep(Duration::from_micros(
@@ -122,9 +122,9 @@ fn repeat_until(done: &AtomicBool, mut work: impl FnMut()) -> u32 {
     }
 }
 
-fn spawn(bench: &Bench, options: &[&str], script: &str) -> Child {
-    Command::new(bench.exe())
-        .args(bench.arguments(
+fn spawn(fixture: &Fixture, options: &[&str], script: &str) -> Child {
+    Command::new(fixture.exe())
+        .args(fixture.arguments(
             &[&["--pids-limit", "9"], options].concat(),
             &["sh", "-c", script],
         ))

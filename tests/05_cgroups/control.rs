@@ -10,10 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use cgroups::{Cgroup, Limits, Placement};
-use kiste_tests::{Bench, eventually, host};
+use kiste_tests::{Fixture, eventually, host};
 use kit::{Id, RunDir};
 
-use crate::bench;
+use crate::fixture;
 
 /// The cgroup and the run directory of a container that was never started.
 struct Unstarted {
@@ -22,15 +22,15 @@ struct Unstarted {
     _run_dir: RunDir,
 }
 
-fn placement(bench: &Bench, id: &Id) -> Placement {
-    let parent = bench.cgroup_parent().parse().unwrap();
+fn placement(fixture: &Fixture, id: &Id) -> Placement {
+    let parent = fixture.cgroup_parent().parse().unwrap();
     Placement { parent, id: id.clone(), session_bus: None }
 }
 
-fn create_container(bench: &Bench) -> Unstarted {
+fn create_container(fixture: &Fixture) -> Unstarted {
     let id = Id::random().unwrap();
-    let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
-    let cgroup = Cgroup::create(&placement(bench, &id), &Limits::default(), &run_dir);
+    let run_dir = RunDir::create(&fixture.run_dirs(), &id).unwrap();
+    let cgroup = Cgroup::create(&placement(fixture, &id), &Limits::default(), &run_dir);
     Unstarted { cgroup: Some(cgroup.unwrap()), _run_dir: run_dir }
 }
 
@@ -118,8 +118,8 @@ impl Drop for Shell {
 struct Counter(PathBuf);
 
 impl Counter {
-    fn new(bench: &Bench) -> Self {
-        let path = bench.dir().join("counter");
+    fn new(fixture: &Fixture) -> Self {
+        let path = fixture.dir().join("counter");
         fs::write(&path, "").unwrap();
         Counter(path)
     }
@@ -152,8 +152,8 @@ impl Counter {
 struct ForkingTree(PathBuf);
 
 impl ForkingTree {
-    fn new(bench: &Bench) -> Self {
-        let script = bench.dir().join("fork.sh");
+    fn new(fixture: &Fixture) -> Self {
+        let script = fixture.dir().join("fork.sh");
         let path = script.display();
         fs::write(&script, format!("[ -e {path} ] || exit\nsh {path} &\n")).unwrap();
         ForkingTree(script)
@@ -173,8 +173,8 @@ impl Drop for ForkingTree {
 
 #[test]
 fn frozen_processes_stand_still_and_run_again_when_they_are_thawed() {
-    let Some(bench) = bench() else { return };
-    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let Some(fixture) = fixture() else { return };
+    let (container, counter) = (create_container(&fixture), Counter::new(&fixture));
     let _shell = container.start(&counter.script());
     counter.assert_grows();
     for _ in 0..3 {
@@ -190,8 +190,8 @@ fn frozen_processes_stand_still_and_run_again_when_they_are_thawed() {
 
 #[test]
 fn a_forking_tree_is_frozen_as_a_whole() {
-    let Some(bench) = bench() else { return };
-    let (container, tree) = (create_container(&bench), ForkingTree::new(&bench));
+    let Some(fixture) = fixture() else { return };
+    let (container, tree) = (create_container(&fixture), ForkingTree::new(&fixture));
     let _shell = container.start(&tree.script());
     let before = container.processes();
     eventually(|| (container.processes() != before).then_some(())).expect("they fork");
@@ -208,8 +208,8 @@ fn a_forking_tree_is_frozen_as_a_whole() {
 /// A program that signals one process after the other would never reach all of them.
 #[test]
 fn kill_reaches_a_tree_that_forks_faster_than_it_can_be_listed() {
-    let Some(bench) = bench() else { return };
-    let (container, tree) = (create_container(&bench), ForkingTree::new(&bench));
+    let Some(fixture) = fixture() else { return };
+    let (container, tree) = (create_container(&fixture), ForkingTree::new(&fixture));
     let _shell = container.start(&tree.script());
     let before = container.processes();
     eventually(|| (container.processes() != before).then_some(())).expect("they fork");
@@ -220,22 +220,22 @@ fn kill_reaches_a_tree_that_forks_faster_than_it_can_be_listed() {
 
 #[test]
 fn kill_reaches_frozen_processes() {
-    let Some(bench) = bench() else { return };
-    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let Some(fixture) = fixture() else { return };
+    let (container, counter) = (create_container(&fixture), Counter::new(&fixture));
     let shell = container.start(&counter.script());
     counter.assert_grows();
     container.cgroup().freeze().unwrap();
     container.cgroup().kill().unwrap();
     assert_eq!(container.processes(), BTreeSet::new());
-    host::assert_dies(shell.0.id());
+    host::assert_exits(shell.0.id());
     container.remove();
 }
 
 /// On a hybrid host `cgroup.kill` does not kill processes that version 1 has frozen.
 #[test]
 fn kill_reaches_processes_that_another_program_has_frozen() {
-    let Some(bench) = bench() else { return };
-    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let Some(fixture) = fixture() else { return };
+    let (container, counter) = (create_container(&fixture), Counter::new(&fixture));
     let _shell = container.start(&counter.script());
     counter.assert_grows();
     freeze_from_outside(&container.paths());
@@ -266,16 +266,16 @@ pub fn freeze_from_outside(paths: &[PathBuf]) {
 
 #[test]
 fn kill_of_an_empty_cgroup_returns_at_once() {
-    let Some(bench) = bench() else { return };
-    let container = create_container(&bench);
+    let Some(fixture) = fixture() else { return };
+    let container = create_container(&fixture);
     container.cgroup().kill().unwrap();
     container.remove();
 }
 
 #[test]
 fn remove_kills_the_processes_in_cgroups_below_and_removes_these_cgroups() {
-    let Some(bench) = bench() else { return };
-    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let Some(fixture) = fixture() else { return };
+    let (container, counter) = (create_container(&fixture), Counter::new(&fixture));
     let shell = container.start(&counter.script());
     counter.assert_grows();
     for path in container.paths() {
@@ -293,34 +293,35 @@ fn remove_kills_the_processes_in_cgroups_below_and_removes_these_cgroups() {
         fs::write(inner.join("cgroup.procs"), shell.0.id().to_string()).unwrap();
     }
     container.remove();
-    host::assert_dies(shell.0.id());
+    host::assert_exits(shell.0.id());
 }
 
 #[test]
 fn a_dropped_cgroup_is_killed_and_removed() {
-    let Some(bench) = bench() else { return };
-    let (container, counter) = (create_container(&bench), Counter::new(&bench));
+    let Some(fixture) = fixture() else { return };
+    let (container, counter) = (create_container(&fixture), Counter::new(&fixture));
     let shell = container.start(&counter.script());
     counter.assert_grows();
     let paths = container.paths();
     drop(container);
-    host::assert_dies(shell.0.id());
+    host::assert_exits(shell.0.id());
     assert!(paths.iter().all(|path| !path.exists()), "{paths:?}");
 }
 
 /// The error has a hint, and the existing cgroup stays as it is.
 #[test]
 fn create_fails_if_a_cgroup_of_this_id_exists_and_keeps_that_cgroup() {
-    let Some(bench) = bench() else { return };
-    let neighbour = create_container(&bench);
+    let Some(fixture) = fixture() else { return };
+    let neighbour = create_container(&fixture);
     let id = Id::random().unwrap();
-    let run_dir = RunDir::create(&bench.run_dirs(), &id).unwrap();
+    let run_dir = RunDir::create(&fixture.run_dirs(), &id).unwrap();
     // Only the last hierarchy has a cgroup of this id. The library has already made the
     // cgroups in the other hierarchies when it fails.
     let existing = neighbour.paths().pop().unwrap().with_file_name(id.as_str());
     fs::create_dir(&existing).unwrap();
-    let refused = Cgroup::create(&placement(&bench, &id), &Limits::default(), &run_dir)
-        .unwrap_err();
+    let refused =
+        Cgroup::create(&placement(&fixture, &id), &Limits::default(), &run_dir)
+            .unwrap_err();
     let error = kit::Failure::of(&refused);
     assert!(error.to_string().contains("EEXIST"), "{error}");
     assert!(error.hint_text().is_some_and(|hint| hint.contains("gc")), "{error:?}");

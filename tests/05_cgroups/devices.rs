@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kiste_tests::{Running, host};
 
-use crate::bench;
+use crate::fixture;
 use crate::kernel::by_version;
 
 /// Returns the path of a disk in /dev, and its number as the kernel writes it. It is
@@ -39,7 +39,7 @@ fn rate(running: &Running, number: &str, key: &str, file: &str) -> Option<String
 
 #[test]
 fn the_kernel_keeps_each_rate_of_a_device() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let Some((path, number)) = disk() else { return };
     let kinds = [
         ("bps", "5m", "5242880", "rbps", "read_bps", "--device-read-bps"),
@@ -52,14 +52,14 @@ fn the_kernel_keeps_each_rate_of_a_device() {
         options.extend([option.to_string(), format!("{}:{rate}", path.display())]);
     }
     let options: Vec<_> = options.iter().map(String::as_str).collect();
-    let running = bench.start(&options, &["sleep", "100"]);
+    let running = fixture.start(&options, &["sleep", "100"]);
     for (_, _, expected, key, file, option) in kinds {
         let kept = rate(&running, &number, key, file);
         assert_eq!(kept.as_deref(), Some(expected), "{option}");
     }
     drop(running);
     let unlimited = format!("{}:0", path.display());
-    let running = bench.start(&["--device-read-bps", &unlimited], &["sleep", "100"]);
+    let running = fixture.start(&["--device-read-bps", &unlimited], &["sleep", "100"]);
     let kept = rate(&running, &number, "rbps", "read_bps");
     assert!(matches!(kept.as_deref(), None | Some("max")), "{kept:?}");
 }
@@ -67,21 +67,23 @@ fn the_kernel_keeps_each_rate_of_a_device() {
 /// A partition is refused too: it shares the queue of its disk.
 #[test]
 fn a_rate_for_a_path_that_is_no_disk_is_refused_and_nothing_is_made() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for (rate, words) in [
         ("/dev/null:1m", "/dev/null is no block device"),
         ("/dev/no-such-disk:1m", "stat /dev/no-such-disk"),
     ] {
-        let ran = bench.run(&["--device-read-bps", rate], &["touch", "/ran"]);
-        ran.exits(125).complains(words).complains("lsblk");
+        let ran = fixture.run(&["--device-read-bps", rate], &["touch", "/ran"]);
+        ran.exits(125).assert_stderr_contains(words).assert_stderr_contains("lsblk");
     }
     if let Some(partition) = partition() {
         let rate = format!("{}:1m", partition.display());
-        let ran = bench.run(&["--device-write-bps", &rate], &["touch", "/ran"]);
-        ran.exits(125).complains("ENODEV").complains("not for a partition");
+        let ran = fixture.run(&["--device-write-bps", &rate], &["touch", "/ran"]);
+        ran.exits(125)
+            .assert_stderr_contains("ENODEV")
+            .assert_stderr_contains("not for a partition");
     }
-    assert!(!bench.rootfs().join("ran").exists());
-    assert!(!bench.run_dirs().exists(), "nothing is left");
+    assert!(!fixture.rootfs().join("ran").exists());
+    assert!(!fixture.run_dirs().exists(), "nothing is left");
 }
 
 fn partition() -> Option<PathBuf> {

@@ -4,7 +4,7 @@
 use kiste_tests::explain;
 use serde::Deserialize;
 
-use crate::bench;
+use crate::fixture;
 use crate::kernel::{self, by_version};
 
 const V2: &str = "
@@ -27,9 +27,9 @@ const V1: &str = "
 
 #[test]
 fn explain_narrates_the_calls_that_strace_sees() {
-    let Some(bench) = bench() else { return };
-    explain::is_true(
-        &bench,
+    let Some(fixture) = fixture() else { return };
+    explain::assert_narration_matches_strace(
+        &fixture,
         by_version(V2, V1),
         &["-m", "64m", "--pids-limit", "20"],
         &["true"],
@@ -46,15 +46,15 @@ struct Line {
 
 #[test]
 fn explain_narrates_the_life_of_a_cgroup_in_order() {
-    let Some(bench) = bench() else { return };
-    let ran = bench.run(
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.run(
         &["--explain=json", "-m", "64m", "--cpus", "0.5", "--pids-limit", "20"],
         &["true"],
     );
     ran.exits(0);
     let lines: Vec<Line> =
         ran.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let run_dirs = bench.run_dirs();
+    let run_dirs = fixture.run_dirs();
     let v1_moves = [("child", "write", "/tasks, 0")];
     let moves = if kernel::is_v2() { &[][..] } else { &v1_moves };
     let expected = [

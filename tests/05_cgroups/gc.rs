@@ -4,15 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kiste_tests::{Bench, Ran, Running, eventually, explain, host};
+use kiste_tests::{Fixture, Ran, Running, eventually, explain, host};
 use kit::ProcessIdentity;
 
 use crate::control::freeze_from_outside;
 use crate::kernel;
-use crate::{bench, bench_with};
+use crate::{bench_with, fixture};
 
-pub fn gc(bench: &Bench) -> Ran {
-    bench.call(["gc", "--run-dir", bench.run_dirs().to_str().unwrap()])
+pub fn gc(fixture: &Fixture) -> Ran {
+    fixture.call(["gc", "--run-dir", fixture.run_dirs().to_str().unwrap()])
 }
 
 /// A container that a killed runtime has left behind.
@@ -26,10 +26,10 @@ pub struct LeftBehind {
 impl LeftBehind {
     /// Kills the runtime of a container with SIGKILL, and asserts that its cgroups and
     /// run directory are left.
-    pub fn by_killing(bench: &Bench, running: Running) -> Self {
+    pub fn by_killing(fixture: &Fixture, running: Running) -> Self {
         let id = kernel::id(&running);
         let (cgroups, run_dir) =
-            (kernel::directories(bench, &id), bench.run_dirs().join(&id));
+            (kernel::directories(fixture, &id), fixture.run_dirs().join(&id));
         let left = LeftBehind { id, cgroups, run_dir, pid: running.pid };
         running.kill_runtime();
         assert!(
@@ -46,7 +46,7 @@ impl LeftBehind {
     }
 
     pub fn assert_gone(&self) {
-        host::assert_dies(self.pid);
+        host::assert_exits(self.pid);
         assert!(!self.run_dir.exists(), "{}", self.run_dir.display());
         for cgroup in &self.cgroups {
             assert!(!cgroup.exists(), "{}", cgroup.display());
@@ -58,50 +58,50 @@ const SLEEP: [&str; 2] = ["sleep", "100"];
 
 #[test]
 fn gc_removes_what_a_killed_runtime_left_and_prints_the_containers_id() {
-    let Some(bench) = bench() else { return };
-    let left = LeftBehind::by_killing(&bench, bench.start(&["-m", "64m"], &SLEEP));
-    host::assert_dies(left.pid); // by its parent-death signal
-    let ran = gc(&bench);
-    ran.prints(&left.id);
+    let Some(fixture) = fixture() else { return };
+    let left = LeftBehind::by_killing(&fixture, fixture.start(&["-m", "64m"], &SLEEP));
+    host::assert_exits(left.pid); // by its parent-death signal
+    let ran = gc(&fixture);
+    ran.assert_stdout(&left.id);
     assert_eq!(ran.err, "");
     left.assert_gone();
-    gc(&bench).prints("");
+    gc(&fixture).assert_stdout("");
 }
 
 #[test]
 fn the_next_run_also_removes_what_a_killed_runtime_left_and_prints_nothing() {
-    let Some(bench) = bench() else { return };
-    let left = LeftBehind::by_killing(&bench, bench.start(&[], &SLEEP));
-    let ran = bench.run(&[], &["echo", "next"]);
-    ran.prints("next");
+    let Some(fixture) = fixture() else { return };
+    let left = LeftBehind::by_killing(&fixture, fixture.start(&[], &SLEEP));
+    let ran = fixture.run(&[], &["echo", "next"]);
+    ran.assert_stdout("next");
     assert_eq!(ran.err, "");
     left.assert_gone();
 }
 
 #[test]
 fn gc_of_a_missing_directory_finds_nothing() {
-    let Some(bench) = bench() else { return };
-    gc(&bench).prints("");
-    assert!(!bench.run_dirs().exists());
+    let Some(fixture) = fixture() else { return };
+    gc(&fixture).assert_stdout("");
+    assert!(!fixture.run_dirs().exists());
 }
 
 #[test]
 fn gc_touches_no_container_that_is_alive() {
-    let Some(bench) = bench() else { return };
-    let start = || bench.start(&[], &["sh", "-c", "read line; exit 4"]);
+    let Some(fixture) = fixture() else { return };
+    let start = || fixture.start(&[], &["sh", "-c", "read line; exit 4"]);
     let (one, dead, other) = (start(), start(), start());
     let are_alive =
         |running: &[&Running]| running.iter().all(|it| host::is_alive(it.pid));
     // Each start runs `gc` first, which must leave the living containers alone.
     assert!(are_alive(&[&one, &dead, &other]), "gc has killed a living container");
-    let left = LeftBehind::by_killing(&bench, dead);
-    gc(&bench).prints(&left.id);
+    let left = LeftBehind::by_killing(&fixture, dead);
+    gc(&fixture).assert_stdout(&left.id);
     left.assert_gone();
     assert!(are_alive(&[&one, &other]), "gc has killed a living container");
     for living in [&one, &other] {
         let id = kernel::id(living);
-        assert_eq!(kernel::directories(&bench, &id).len(), left.cgroups.len());
-        assert!(bench.run_dirs().join(id).exists());
+        assert_eq!(kernel::directories(&fixture, &id).len(), left.cgroups.len());
+        assert!(fixture.run_dirs().join(id).exists());
     }
     one.end().exits(4);
     other.end().exits(4);
@@ -109,38 +109,38 @@ fn gc_touches_no_container_that_is_alive() {
 
 #[test]
 fn gc_also_removes_cgroups_that_the_container_made_in_its_cgroup() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&[], &SLEEP);
-    for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&[], &SLEEP);
+    for cgroup in kernel::directories(&fixture, &kernel::id(&running)) {
         fs::create_dir_all(cgroup.join("inner/most")).unwrap();
     }
-    let left = LeftBehind::by_killing(&bench, running);
-    gc(&bench).prints(&left.id);
+    let left = LeftBehind::by_killing(&fixture, running);
+    gc(&fixture).assert_stdout(&left.id);
     left.assert_gone();
 }
 
 /// A process can clear its parent-death signal (PR_SET_PDEATHSIG).
 #[test]
 fn gc_kills_a_container_that_has_outlived_its_runtime() {
-    let Some(bench) = bench() else { return };
-    let left = LeftBehind::by_killing(&bench, start_survivor(&bench));
+    let Some(fixture) = fixture() else { return };
+    let left = LeftBehind::by_killing(&fixture, start_survivor(&fixture));
     assert!(
         host::is_alive(left.pid),
         "the container must outlive its runtime, or there is nothing to test"
     );
-    gc(&bench).prints(&left.id);
+    gc(&fixture).assert_stdout(&left.id);
     left.assert_gone();
 }
 
 #[test]
 fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
-    let Some(bench) = bench() else { return };
-    let left = LeftBehind::by_killing(&bench, start_survivor(&bench));
+    let Some(fixture) = fixture() else { return };
+    let left = LeftBehind::by_killing(&fixture, start_survivor(&fixture));
     assert!(
         host::is_alive(left.pid),
         "the container must outlive its runtime, or there is nothing to test"
     );
-    bench.run(&[], &["true"]).exits(0);
+    fixture.run(&[], &["true"]).exits(0);
     left.assert_gone();
 }
 
@@ -148,13 +148,13 @@ fn the_next_run_kills_a_container_that_has_outlived_its_runtime() {
 /// the container runs on.
 #[test]
 fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process() {
-    let bench = bench().filter(|bench| bench.step().is_ours());
-    let Some(bench) = bench else { return };
-    let left = LeftBehind::by_killing(&bench, start_survivor(&bench));
+    let fixture = fixture().filter(|fixture| fixture.step().is_ours());
+    let Some(fixture) = fixture else { return };
+    let left = LeftBehind::by_killing(&fixture, start_survivor(&fixture));
     let state = ProcessIdentity::of_process(left.pid).unwrap();
     left.write_state(state.clone());
-    gc(&bench).prints("");
-    bench.run(&[], &["true"]).exits(0);
+    gc(&fixture).assert_stdout("");
+    fixture.run(&[], &["true"]).exits(0);
     assert!(host::is_alive(left.pid), "a living container was killed");
     assert!(left.run_dir.exists() && left.cgroups.iter().all(|path| path.exists()));
 
@@ -163,21 +163,21 @@ fn a_container_without_a_creator_is_kept_while_its_state_names_a_running_process
         start_time: state.start_time + 1,
         ..state.clone()
     });
-    gc(&bench).prints(&left.id);
+    gc(&fixture).assert_stdout(&left.id);
     left.assert_gone();
 }
 
 #[test]
 fn the_next_run_removes_a_container_whose_state_names_another_process() {
-    let bench = bench().filter(|bench| bench.step().is_ours());
-    let Some(bench) = bench else { return };
-    let left = LeftBehind::by_killing(&bench, start_survivor(&bench));
+    let fixture = fixture().filter(|fixture| fixture.step().is_ours());
+    let Some(fixture) = fixture else { return };
+    let left = LeftBehind::by_killing(&fixture, start_survivor(&fixture));
     let state = ProcessIdentity::of_process(left.pid).unwrap();
     left.write_state(ProcessIdentity {
         start_time: state.start_time + 1,
         ..state.clone()
     });
-    let ran = bench.run(&[], &["true"]);
+    let ran = fixture.run(&[], &["true"]);
     ran.exits(0);
     assert_eq!(ran.err, "");
     left.assert_gone();
@@ -187,17 +187,20 @@ fn the_next_run_removes_a_container_whose_state_names_another_process() {
 /// wait it would still find processes, and signal them one by one.
 #[test]
 fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
-    let bench = bench_with(&["cgroup-kill"]).filter(|bench| bench.step().is_ours());
-    let Some(bench) = bench else { return };
+    let fixture =
+        bench_with(&["cgroup-kill"]).filter(|fixture| fixture.step().is_ours());
+    let Some(fixture) = fixture else { return };
     // The processes have a low priority, and are so many that some still exist when
     // the write returns.
     let hundred_processes =
         "i=0; while [ $i -lt 100 ]; do nice -n 19 sleep 100 & i=$((i+1)); done";
-    let left =
-        LeftBehind::by_killing(&bench, start_survivor_after(&bench, hundred_processes));
+    let left = LeftBehind::by_killing(
+        &fixture,
+        start_survivor_after(&fixture, hundred_processes),
+    );
     let mut cgroups = left.cgroups.iter();
     let cgroup = cgroups.find(|cgroup| cgroup.join("cgroup.kill").exists()).unwrap();
-    let ran = bench.run(&["--explain=json"], &["true"]);
+    let ran = fixture.run(&["--explain=json"], &["true"]);
     let calls = explain::calls_of("parent", ran.exits(0));
     left.assert_gone();
     let mut lines = ran.err.lines();
@@ -219,12 +222,12 @@ fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
 /// Starts a container whose PID 1 has cleared its PDEATHSIG, and has a child in another
 /// session. The script uses the host's setpriv(1), so the container has the host's
 /// programs as volumes.
-fn start_survivor(bench: &Bench) -> Running {
-    start_survivor_after(bench, "setsid sleep 100 &")
+fn start_survivor(fixture: &Fixture) -> Running {
+    start_survivor_after(fixture, "setsid sleep 100 &")
 }
 
 /// Does the same, but PID 1 first runs the line `first` of shell.
-fn start_survivor_after(bench: &Bench, first: &str) -> Running {
+fn start_survivor_after(fixture: &Fixture, first: &str) -> Running {
     let host_dirs = ["/usr", "/bin", "/lib", "/lib64"]
         .into_iter()
         .filter(|dir| Path::new(dir).exists());
@@ -233,8 +236,8 @@ fn start_survivor_after(bench: &Bench, first: &str) -> Running {
     let survive =
         "exec setpriv --pdeathsig clear sh -c 'echo > /survives; exec sleep 100'";
     let script = format!("exec </dev/null >/dev/null 2>&1\n{first}\n{survive}");
-    let running = bench.start(&options, &["sh", "-c", &script]);
-    let marker = bench.rootfs().join("survives");
+    let running = fixture.start(&options, &["sh", "-c", &script]);
+    let marker = fixture.rootfs().join("survives");
     eventually(|| marker.exists().then_some(())).expect("PID 1 clears its PDEATHSIG");
     running
 }
@@ -242,11 +245,11 @@ fn start_survivor_after(bench: &Bench, first: &str) -> Running {
 /// On version 1 SIGKILL has no effect until the process is thawed.
 #[test]
 fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&[], &SLEEP);
-    freeze_from_outside(&kernel::directories(&bench, &kernel::id(&running)));
-    let left = LeftBehind::by_killing(&bench, running);
-    gc(&bench).prints(&left.id);
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&[], &SLEEP);
+    freeze_from_outside(&kernel::directories(&fixture, &kernel::id(&running)));
+    let left = LeftBehind::by_killing(&fixture, running);
+    gc(&fixture).assert_stdout(&left.id);
     left.assert_gone();
 }
 
@@ -254,17 +257,17 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
 /// thaw each cgroup before SIGKILL has an effect.
 #[test]
 fn gc_removes_a_container_that_has_frozen_one_of_its_processes() {
-    let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
     let script = "mkdir /freezer; mount -t cgroup -o freezer none /freezer; cd /freezer; mkdir inner; \
                   sleep 100 </dev/null >/dev/null 2>&1 & echo $! > inner/cgroup.procs; \
                   until grep FROZEN inner/freezer.state; do echo FROZEN > inner/freezer.state; done; read line";
-    let mut running = bench.start_by(&WITHOUT_V2, &[], &["sh", "-c", script]);
+    let mut running = fixture.start_under(&WITHOUT_V2, &[], &["sh", "-c", script]);
     running.wait_for("FROZEN");
-    let left = LeftBehind::by_killing(&bench, running);
-    let run_dirs = bench.run_dirs();
-    bench
-        .call_by(&WITHOUT_V2, ["gc", "--run-dir", run_dirs.to_str().unwrap()])
-        .prints(&left.id);
+    let left = LeftBehind::by_killing(&fixture, running);
+    let run_dirs = fixture.run_dirs();
+    fixture
+        .call_under(&WITHOUT_V2, ["gc", "--run-dir", run_dirs.to_str().unwrap()])
+        .assert_stdout(&left.id);
     left.assert_gone();
 }
 
@@ -283,15 +286,15 @@ const WITHOUT_V2: [&str; 7] = [
 /// runtime died in between.
 #[test]
 fn gc_finds_every_cgroup_of_a_runtime_that_died_while_it_made_them() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     // As if a runtime had died after it made two cgroups in the first hierarchy: the
     // parent and the container's own.
     let id = "0123456789ab";
-    let run_dir = bench.run_dirs().join(id);
+    let run_dir = fixture.run_dirs().join(id);
     fs::create_dir_all(&run_dir).unwrap();
     let parents = host::cgroup_mounts()
         .into_iter()
-        .map(|mount| mount.join(bench.cgroup_parent()));
+        .map(|mount| mount.join(fixture.cgroup_parent()));
     let noted: Vec<_> =
         parents.flat_map(|parent| [parent.clone(), parent.join(id)]).collect();
     let note: String =
@@ -299,7 +302,7 @@ fn gc_finds_every_cgroup_of_a_runtime_that_died_while_it_made_them() {
     fs::write(run_dir.join("cgroups"), note).unwrap();
     fs::create_dir(&noted[0]).unwrap();
     fs::create_dir(&noted[1]).unwrap();
-    gc(&bench).prints(id);
+    gc(&fixture).assert_stdout(id);
     assert!(noted.iter().all(|path| !path.exists()), "{noted:?}");
     assert!(!run_dir.exists());
 }

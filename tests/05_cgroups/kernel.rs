@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use kiste_tests::{Bench, Running, host};
+use kiste_tests::{Fixture, Running, host};
 
 /// Returns whether the limits are on version 2.
 pub fn is_v2() -> bool {
@@ -98,8 +98,8 @@ pub fn id(running: &Running) -> String {
 }
 
 /// Returns the cgroup of a container in each hierarchy.
-pub fn directories(bench: &Bench, id: &str) -> Vec<PathBuf> {
-    in_each(&format!("{}/{id}", bench.cgroup_parent()))
+pub fn directories(fixture: &Fixture, id: &str) -> Vec<PathBuf> {
+    in_each(&format!("{}/{id}", fixture.cgroup_parent()))
 }
 
 /// Returns the paths of a cgroup in the hierarchies that have it. `name` is its path
@@ -117,9 +117,9 @@ pub fn in_each(name: &str) -> Vec<PathBuf> {
 pub struct HostCgroup(Vec<PathBuf>);
 
 impl HostCgroup {
-    /// Makes the parent cgroup of the bench's containers.
-    pub fn make(bench: &Bench, files: &[(&str, &str)]) -> Self {
-        HostCgroup::make_at(bench.cgroup_parent(), files)
+    /// Makes the parent cgroup of the fixture's containers.
+    pub fn make(fixture: &Fixture, files: &[(&str, &str)]) -> Self {
+        HostCgroup::make_at(fixture.cgroup_parent(), files)
     }
 
     /// Makes a cgroup at this path from the top of each hierarchy.

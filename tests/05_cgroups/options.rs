@@ -3,12 +3,12 @@
 
 use kiste_tests::{help, options, step};
 
-use crate::bench;
+use crate::fixture;
 
 /// The tests in `limits` check that the values at both ends of the ranges are accepted.
 #[test]
 fn a_limit_out_of_range_is_a_usage_error_that_names_the_range() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for (option, values, rule) in [
         ("--memory", &["1", "4095"][..], "at least a page"),
         ("--memory", &["", "5x", "-2"], "a size is a number and b, k, m, g or t"),
@@ -33,18 +33,18 @@ fn a_limit_out_of_range_is_a_usage_error_that_names_the_range() {
         ),
     ] {
         for value in values {
-            let ran = bench.run(&[option, value], &["touch", "/ran"]);
-            ran.exits(2).complains(option).complains(rule);
+            let ran = fixture.run(&[option, value], &["touch", "/ran"]);
+            ran.exits(2).assert_stderr_contains(option).assert_stderr_contains(rule);
             assert_eq!(ran.out, "", "{option}={value}");
         }
     }
-    assert!(!bench.rootfs().join("ran").exists());
-    assert!(!bench.run_dirs().exists(), "nothing was made");
+    assert!(!fixture.rootfs().join("ran").exists());
+    assert!(!fixture.run_dirs().exists(), "nothing was made");
 }
 
 #[test]
 fn options_that_contradict_each_other_are_a_usage_error_that_names_both() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     for (options, words) in [
         ("--memory-swap 64m", "needs a limit by --memory"),
         ("--memory-swap -1", "needs --memory"),
@@ -59,46 +59,55 @@ fn options_that_contradict_each_other_are_a_usage_error_that_names_both() {
         ("--cpus 65536", "--cpus 65536 is more than this host has"),
     ] {
         let options: Vec<_> = options.split(' ').collect();
-        bench.run(&options, &["touch", "/ran"]).exits(2).complains(words);
+        fixture
+            .run(&options, &["touch", "/ran"])
+            .exits(2)
+            .assert_stderr_contains(words);
     }
-    assert!(!bench.rootfs().join("ran").exists());
-    assert!(!bench.run_dirs().exists(), "nothing was made");
+    assert!(!fixture.rootfs().join("ran").exists());
+    assert!(!fixture.run_dirs().exists(), "nothing was made");
 }
 
 #[test]
 fn a_run_without_a_command_shows_the_usage() {
-    let Some(bench) = bench() else { return };
-    bench.call(["run"]).exits(2).complains("Usage").complains("COMMAND");
-    bench.call(["bogus"]).exits(2).complains("bogus");
+    let Some(fixture) = fixture() else { return };
+    fixture
+        .call(["run"])
+        .exits(2)
+        .assert_stderr_contains("Usage")
+        .assert_stderr_contains("COMMAND");
+    fixture.call(["bogus"]).exits(2).assert_stderr_contains("bogus");
 }
 
 #[test]
 fn options_after_the_command_belong_to_the_command() {
-    let Some(bench) = bench() else { return };
-    bench.run(&["-m", "64m"], &["echo", "-m", "0", "--stats"]).prints("-m 0 --stats");
+    let Some(fixture) = fixture() else { return };
+    fixture
+        .run(&["-m", "64m"], &["echo", "-m", "0", "--stats"])
+        .assert_stdout("-m 0 --stats");
 }
 
 #[test]
 fn every_option_of_the_steps_below_works_here() {
-    let Some(bench) = bench() else { return };
-    options::of_the_steps_below_work(&bench);
+    let Some(fixture) = fixture() else { return };
+    options::assert_earlier_options_work(&fixture);
 }
 
 #[test]
 fn help_is_as_recorded() {
-    help::is_as_recorded(&step!("05-cgroups"));
+    help::assert_help_is_as_recorded(&step!("05-cgroups"));
 }
 
 #[test]
 fn the_examples_of_the_help_work_as_they_are_typed() {
-    let Some(bench) = bench() else { return };
-    help::examples_work(&bench, &[], &[]);
+    let Some(fixture) = fixture() else { return };
+    help::assert_examples_work(&fixture, &[], &[]);
 }
 
 #[test]
 fn help_lists_the_limits() {
-    let Some(bench) = bench() else { return };
-    let help = bench.call(["run", "--help"]);
+    let Some(fixture) = fixture() else { return };
+    let help = fixture.call(["run", "--help"]);
     help.exits(0);
     for option in [
         "-m, --memory",

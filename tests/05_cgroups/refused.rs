@@ -3,19 +3,22 @@
 use std::fs;
 use std::path::Path;
 
-use kiste_tests::{Bench, Ran, host, tool};
+use kiste_tests::{Fixture, Ran, host, tool};
 
 use crate::kernel::{self, HostCgroup, by_version};
-use crate::{bench, bench_with};
+use crate::{bench_with, fixture};
 
 const COMMAND: [&str; 2] = ["touch", "/ran"];
 
 /// Asserts that Kiste failed with one line and a hint, and that the command did not
 /// run.
 #[track_caller]
-fn assert_refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
-    ran.exits(125).complains("error: ").complains("hint: ");
-    assert!(!bench.rootfs().join("ran").exists(), "the command ran without its limit");
+fn assert_refused<'a>(fixture: &Fixture, ran: &'a Ran) -> &'a Ran {
+    ran.exits(125).assert_stderr_contains("error: ").assert_stderr_contains("hint: ");
+    assert!(
+        !fixture.rootfs().join("ran").exists(),
+        "the command ran without its limit"
+    );
     assert!(!ran.err.contains("panic"), "{}", ran.err);
     assert!(ran.err.lines().count() <= 2, "one line and a hint:\n{}", ran.err);
     ran
@@ -23,9 +26,9 @@ fn assert_refused<'a>(bench: &Bench, ran: &'a Ran) -> &'a Ran {
 
 /// Runs the command in a new mount namespace, after the script `prepare` has changed
 /// the mounts there.
-fn run_after(bench: &Bench, prepare: &str, options: &[&str]) -> Ran {
+fn run_after(fixture: &Fixture, prepare: &str, options: &[&str]) -> Ran {
     let script = format!("set -e; {prepare}\nexec \"$@\"");
-    bench.run_by(
+    fixture.run_under(
         &["unshare", "-m", "--propagation", "private", "sh", "-c", &script, "sh"],
         options,
         &COMMAND,
@@ -34,75 +37,80 @@ fn run_after(bench: &Bench, prepare: &str, options: &[&str]) -> Ran {
 
 #[test]
 fn cpus_that_the_host_does_not_have_are_refused() {
-    let Some(bench) = bench() else { return };
-    let ran = bench.run(&["--cpuset-cpus", "0,8000"], &COMMAND);
-    assert_refused(&bench, &ran)
-        .complains("CPU set 0,8000")
-        .complains("the cgroup above has only CPUs 0")
-        .complains("lscpu");
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.run(&["--cpuset-cpus", "0,8000"], &COMMAND);
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains("CPU set 0,8000")
+        .assert_stderr_contains("the cgroup above has only CPUs 0")
+        .assert_stderr_contains("lscpu");
 }
 
 #[test]
 fn cpus_that_the_cgroup_above_does_not_have_are_refused() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let cpus = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
     // On a host with one CPU, CPU 1 does not exist at all.
     let (above, requested) = if cpus.trim() == "0" { ("0", "1") } else { ("1", "0") };
     let _above =
-        HostCgroup::make(&bench, &[("cpuset.cpus", above), ("cpuset.mems", "0")]);
-    let ran = bench.run(&["--cpuset-cpus", requested], &COMMAND);
-    assert_refused(&bench, &ran).complains(&format!("has only CPUs {above}"));
+        HostCgroup::make(&fixture, &[("cpuset.cpus", above), ("cpuset.mems", "0")]);
+    let ran = fixture.run(&["--cpuset-cpus", requested], &COMMAND);
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains(&format!("has only CPUs {above}"));
 }
 
 /// Only version 1 refuses this. On version 2 each level has its own limit, and the
 /// lowest counts.
 #[test]
 fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
-    let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
-    let _above = HostCgroup::make(&bench, &[("cpu.cfs_quota_us", "10000")]);
-    let ran = bench.run(&["--cpus", "0.5"], &COMMAND);
-    assert_refused(&bench, &ran)
-        .complains("cpu.cfs_quota_us, 50000")
-        .complains("EINVAL")
-        .complains("above may allow less");
+    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
+    let _above = HostCgroup::make(&fixture, &[("cpu.cfs_quota_us", "10000")]);
+    let ran = fixture.run(&["--cpus", "0.5"], &COMMAND);
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains("cpu.cfs_quota_us, 50000")
+        .assert_stderr_contains("EINVAL")
+        .assert_stderr_contains("above may allow less");
 }
 
 /// Only leaves may have processes.
 #[test]
 fn a_parent_cgroup_with_processes_cannot_enable_controllers() {
-    let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
-    let above = HostCgroup::make(&bench, &[]);
+    let Some(fixture) = bench_with(&["cgroup-v2"]) else { return };
+    let above = HostCgroup::make(&fixture, &[]);
     let mut process = std::process::Command::new("sleep").arg("100").spawn().unwrap();
     fs::write(above.paths()[0].join("cgroup.procs"), process.id().to_string()).unwrap();
-    let ran = bench.run(&["-m", "64m"], &COMMAND);
+    let ran = fixture.run(&["-m", "64m"], &COMMAND);
     let kind = fs::read_to_string(above.paths()[0].join("cgroup.type")).unwrap();
     process.kill().unwrap();
     process.wait().unwrap();
-    assert_refused(&bench, &ran)
-        .complains("cgroup.subtree_control")
-        .complains("mkdir")
-        .complains("--cgroup-parent");
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains("cgroup.subtree_control")
+        .assert_stderr_contains("mkdir")
+        .assert_stderr_contains("--cgroup-parent");
     assert_eq!(kind.trim(), "domain", "the cgroup above was not made threaded");
 }
 
 #[test]
 fn below_a_threaded_cgroup_the_command_does_not_run() {
-    let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
-    let _above = HostCgroup::make(&bench, &[("cgroup.type", "threaded")]);
+    let Some(fixture) = bench_with(&["cgroup-v2"]) else { return };
+    let _above = HostCgroup::make(&fixture, &[("cgroup.type", "threaded")]);
     for options in [&["-m", "64m"][..], &["--pids-limit", "9"], &["--stats"]] {
-        let ran = bench.run(options, &COMMAND);
-        assert_refused(&bench, &ran).complains("threaded").complains("--cgroup-parent");
+        let ran = fixture.run(options, &COMMAND);
+        assert_refused(&fixture, &ran)
+            .assert_stderr_contains("threaded")
+            .assert_stderr_contains("--cgroup-parent");
     }
 }
 
 /// The unified hierarchy has cgroup.max.descendants, also on a hybrid host.
 #[test]
 fn if_no_cgroup_can_be_made_the_command_does_not_run_and_nothing_is_left() {
-    let Some(bench) = bench() else { return };
-    let _full = HostCgroup::make(&bench, &[("cgroup.max.descendants", "0")]);
-    let ran = bench.run(&["-m", "64m"], &COMMAND);
-    ran.exits(125).complains("mkdir(/sys/fs/cgroup").complains("EAGAIN");
-    assert!(!bench.rootfs().join("ran").exists());
+    let Some(fixture) = fixture() else { return };
+    let _full = HostCgroup::make(&fixture, &[("cgroup.max.descendants", "0")]);
+    let ran = fixture.run(&["-m", "64m"], &COMMAND);
+    ran.exits(125)
+        .assert_stderr_contains("mkdir(/sys/fs/cgroup")
+        .assert_stderr_contains("EAGAIN");
+    assert!(!fixture.rootfs().join("ran").exists());
 }
 
 #[test]
@@ -110,28 +118,30 @@ fn the_error_for_read_only_cgroups_has_their_path_and_a_hint() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let read_only =
         |mount: &Path| format!("mount -o remount,bind,ro {}", mount.display());
     let all: Vec<_> =
         host::cgroup_mounts().iter().map(|mount| read_only(mount)).collect();
-    let ran = run_after(&bench, &all.join("\n"), &["-m", "64m"]);
-    assert_refused(&bench, &ran)
-        .complains("mkdir(/sys/fs/cgroup")
-        .complains("EROFS")
-        .complains("read-only");
+    let ran = run_after(&fixture, &all.join("\n"), &["-m", "64m"]);
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains("mkdir(/sys/fs/cgroup")
+        .assert_stderr_contains("EROFS")
+        .assert_stderr_contains("read-only");
 }
 
-/// The bench checks that the cgroups in the other hierarchies are removed again.
+/// The fixture checks that the cgroups in the other hierarchies are removed again.
 #[test]
 fn a_read_only_hierarchy_fails_the_start_and_the_other_hierarchies_are_cleaned_up() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
     let memory = "mount -o remount,bind,ro /sys/fs/cgroup/memory";
-    let ran = run_after(&bench, memory, &["-m", "64m"]);
-    assert_refused(&bench, &ran).complains("/memory/").complains("EROFS");
+    let ran = run_after(&fixture, memory, &["-m", "64m"]);
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains("/memory/")
+        .assert_stderr_contains("EROFS");
 }
 
 #[test]
@@ -139,20 +149,22 @@ fn the_error_for_a_controller_that_no_hierarchy_has_names_it_and_has_a_hint() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
     for (controller, limit) in [
         ("memory", ["-m", "64m"]),
         ("pids", ["--pids-limit", "9"]),
         ("cpu", ["--cpus", "1"]),
     ] {
         let unmount = format!("umount /sys/fs/cgroup/{controller}");
-        let ran = run_after(&bench, &unmount, &limit);
-        assert_refused(&bench, &ran)
-            .complains(&format!("no hierarchy has the {controller} controller"))
-            .complains("boot");
+        let ran = run_after(&fixture, &unmount, &limit);
+        assert_refused(&fixture, &ran)
+            .assert_stderr_contains(&format!(
+                "no hierarchy has the {controller} controller"
+            ))
+            .assert_stderr_contains("boot");
     }
     // Without a limit the controller is not needed.
-    run_after(&bench, "umount /sys/fs/cgroup/memory", &[]).exits(0);
+    run_after(&fixture, "umount /sys/fs/cgroup/memory", &[]).exits(0);
 }
 
 #[test]
@@ -160,11 +172,11 @@ fn without_any_cgroup_file_system_a_limit_is_refused() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
-    let ran = run_after(&bench, "umount -R /sys/fs/cgroup", &["-m", "64m"]);
-    assert_refused(&bench, &ran)
-        .complains("no cgroup file system is mounted")
-        .complains("mount -t cgroup2");
+    let Some(fixture) = fixture() else { return };
+    let ran = run_after(&fixture, "umount -R /sys/fs/cgroup", &["-m", "64m"]);
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains("no cgroup file system is mounted")
+        .assert_stderr_contains("mount -t cgroup2");
 }
 
 #[test]
@@ -172,31 +184,31 @@ fn the_error_for_a_file_that_this_kernel_does_not_have_names_its_controller() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
     // An empty tmpfs in place of the parent looks like a kernel without the file.
     let hierarchy = by_version("/sys/fs/cgroup", "/sys/fs/cgroup/memory");
     let hide = format!(
         "mkdir {hierarchy}/{0}; mount -t tmpfs none {hierarchy}/{0}",
-        bench.cgroup_parent()
+        fixture.cgroup_parent()
     );
-    let ran = run_after(&bench, &hide, &["-m", "64m"]);
-    let _ = fs::remove_dir(Path::new(hierarchy).join(bench.cgroup_parent()));
-    assert_refused(&bench, &ran)
-        .complains("memory limit: the memory controller")
-        .complains("memory.limit_in_bytes");
+    let ran = run_after(&fixture, &hide, &["-m", "64m"]);
+    let _ = fs::remove_dir(Path::new(hierarchy).join(fixture.cgroup_parent()));
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains("memory limit: the memory controller")
+        .assert_stderr_contains("memory.limit_in_bytes");
 }
 
 /// The limit can be set, but it is too low for the start.
 #[test]
 fn the_error_for_a_memory_limit_that_is_too_low_for_the_start_has_a_hint() {
-    let Some(bench) = bench() else { return };
-    let ran = bench.run(&["-m", "4k"], &COMMAND);
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.run(&["-m", "4k"], &COMMAND);
     ran.exits(125)
-        .complains("out of memory (limit 4KiB")
-        .complains("raise the memory limit");
-    assert!(!bench.rootfs().join("ran").exists());
+        .assert_stderr_contains("out of memory (limit 4KiB")
+        .assert_stderr_contains("raise the memory limit");
+    assert!(!fixture.rootfs().join("ran").exists());
     assert_eq!(
-        kernel::in_each(bench.cgroup_parent()),
+        kernel::in_each(fixture.cgroup_parent()),
         Vec::<std::path::PathBuf>::new()
     );
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use kiste_tests::tool;
 
-use crate::bench;
+use crate::fixture;
 use crate::gc::gc;
 use crate::kernel::{self, is_vm};
 
@@ -34,9 +34,9 @@ fn mebibytes(text: &str) -> f64 {
 
 #[test]
 fn stats_print_the_used_resources_and_the_exit_code_stays() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "dd if=/dev/zero of=/dev/shm/file bs=1M count=20 2>/dev/null; sleep 0.5 & sleep 0.5; exit 7";
-    let ran = bench.sh(&["--stats"], script);
+    let ran = fixture.sh(&["--stats"], script);
     ran.exits(7);
     let (wall, cpu) = (seconds(stat(&ran.err, "wall")), stat(&ran.err, "cpu"));
     assert!((0.5..if is_vm() { 60.0 } else { 10.0 }).contains(&wall), "{}", ran.err);
@@ -59,9 +59,9 @@ fn stats_print_the_used_resources_and_the_exit_code_stays() {
 /// bytes would be wrong there.
 #[test]
 fn stats_print_the_block_io_or_that_the_kernel_does_not_count_it() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let write = "dd if=/dev/zero of=/file bs=1M count=4 oflag=direct 2>/dev/null && echo written";
-    let ran = bench.sh(&["--stats"], write);
+    let ran = fixture.sh(&["--stats"], write);
     let io = stat(&ran.err, "io");
     let counted = io.split(" read, ").nth(1).is_some_and(|it| it.ends_with("written"));
     assert!(counted || io == "not counted by this kernel here", "{io}");
@@ -81,17 +81,17 @@ fn stats_print_the_block_io_or_that_the_kernel_does_not_count_it() {
 
 #[test]
 fn without_stats_nothing_is_printed() {
-    let Some(bench) = bench() else { return };
-    assert_eq!(bench.run(&[], &["true"]).err, "");
+    let Some(fixture) = fixture() else { return };
+    assert_eq!(fixture.run(&[], &["true"]).err, "");
 }
 
 /// In raw mode a line feed does not return to the first column, so the lines would form
 /// a staircase.
 #[test]
 fn the_report_comes_after_the_terminal_settings_are_restored() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
-    let mut terminal = bench.at_terminal(&["-t", "-m", "32m", "--stats"], &hog);
+    let mut terminal = fixture.at_terminal(&["-t", "-m", "32m", "--stats"], &hog);
     let before = terminal.settings();
     let (code, shown) = terminal.ends();
     assert_eq!(code, 137, "{shown}");
@@ -107,16 +107,16 @@ fn the_report_comes_after_the_terminal_settings_are_restored() {
 
 #[test]
 fn without_root_the_error_is_one_clear_sentence() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     // Every user can run this copy of the program. Only rights to cgroups are missing.
-    let exe = bench.dir().join("program");
-    kiste_tests::host::copy_program(bench.exe(), &exe);
-    fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
-    let writable = bench.dir().join("anybody's");
+    let exe = fixture.dir().join("program");
+    kiste_tests::host::copy_program(fixture.exe(), &exe);
+    fs::set_permissions(fixture.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    let writable = fixture.dir().join("anybody's");
     fs::create_dir(&writable).unwrap();
     fs::set_permissions(&writable, fs::Permissions::from_mode(0o777)).unwrap();
     for (run_dir, reason) in [
-        (bench.dir().join("roots"), "Permission denied"),
+        (fixture.dir().join("roots"), "Permission denied"),
         (writable.join("run"), "not delegated to you"),
     ] {
         let exec_program = format!("exec {} \"$@\"", exe.display());
@@ -135,12 +135,12 @@ fn without_root_the_error_is_one_clear_sentence() {
             "--run-dir",
             run_dir,
             "--cgroup-parent",
-            bench.cgroup_parent(),
+            fixture.cgroup_parent(),
             "-m",
             "64m",
         ];
-        let ran = bench.call_by(&as_nobody, [&run[..], &["true"]].concat());
-        ran.exits(125).complains(reason).complains("sudo");
+        let ran = fixture.call_under(&as_nobody, [&run[..], &["true"]].concat());
+        ran.exits(125).assert_stderr_contains(reason).assert_stderr_contains("sudo");
         assert!(
             !ran.err.contains("panic") && ran.err.lines().count() == 2,
             "{}",
@@ -156,9 +156,10 @@ fn a_run_that_cannot_remove_its_cgroup_warns_and_leaves_it_to_gc() {
     if !tool("mount") {
         return;
     }
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let unshare = ["unshare", "--mount", "--propagation=private"];
-    let running = bench.start_by(&unshare, &[], &["sh", "-c", "read line; exit 7"]);
+    let running =
+        fixture.start_under(&unshare, &[], &["sh", "-c", "read line; exit 7"]);
     let id = kernel::id(&running);
     let namespace = format!("--mount=/proc/{}/ns/mnt", running.runtime());
     for mount in kiste_tests::host::cgroup_mounts() {
@@ -168,23 +169,23 @@ fn a_run_that_cannot_remove_its_cgroup_warns_and_leaves_it_to_gc() {
     }
     let ran = running.end();
     ran.exits(7)
-        .complains("warning: ")
-        .complains("its cgroup stays")
-        .complains("EROFS")
-        .complains("hint: ");
+        .assert_stderr_contains("warning: ")
+        .assert_stderr_contains("its cgroup stays")
+        .assert_stderr_contains("EROFS")
+        .assert_stderr_contains("hint: ");
     assert!(
-        ran.err.contains("gc") && bench.run_dirs().join(&id).exists(),
+        ran.err.contains("gc") && fixture.run_dirs().join(&id).exists(),
         "{}",
         ran.err
     );
-    gc(&bench).prints(&id);
+    gc(&fixture).assert_stdout(&id);
 }
 
 /// Steps 01 to 05 need root. A script can use doctor to find out whether it is root.
 #[test]
 fn doctor_fails_without_root() {
-    let Some(bench) = bench() else { return };
-    let ran = bench.call_as_nobody(["doctor"]);
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.call_as_nobody(["doctor"]);
     assert!(
         ran.exits(1).out.lines().any(|line| line.starts_with("FAILS   root")),
         "{}",
@@ -194,8 +195,8 @@ fn doctor_fails_without_root() {
 
 #[test]
 fn doctor_has_the_checks_of_cgroups_in_json() {
-    let Some(bench) = bench() else { return };
-    let ran = bench.call(["doctor", "--format", "json"]);
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.call(["doctor", "--format", "json"]);
     ran.exits(0);
     for check in [
         "v2",

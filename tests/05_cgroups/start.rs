@@ -5,13 +5,13 @@ use std::fs;
 use kiste_tests::host;
 
 use crate::kernel::{self, HostCgroup};
-use crate::{bench, bench_with};
+use crate::{bench_with, fixture};
 
 #[test]
 fn a_shell_sees_only_the_containers_name_processes_files_and_cgroup() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let script = "hostname; echo --; echo $$; echo --; for at in /proc/[0-9]*; do echo ${at#/proc/}; done; echo --; ls /; echo --; cat /proc/self/cgroup";
-    let ran = bench.sh(&[], script);
+    let ran = fixture.sh(&[], script);
     ran.exits(0);
     let [name, pid, processes, files, cgroups] =
         ran.out.split("--\n").collect::<Vec<_>>()[..]
@@ -27,7 +27,7 @@ fn a_shell_sees_only_the_containers_name_processes_files_and_cgroup() {
     let processes: Vec<u32> =
         processes.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
     assert!(processes == [1], "only the shell: {processes:?}");
-    let mut own: Vec<_> = fs::read_dir(bench.rootfs())
+    let mut own: Vec<_> = fs::read_dir(fixture.rootfs())
         .unwrap()
         .map(|it| it.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -45,9 +45,9 @@ fn a_shell_sees_only_the_containers_name_processes_files_and_cgroup() {
 
 #[test]
 fn from_outside_the_container_is_in_its_own_cgroup_and_the_runtime_is_not() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&[], &["sleep", "100"]);
-    let own = format!("/{}/{}", bench.cgroup_parent(), kernel::id(&running));
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&[], &["sleep", "100"]);
+    let own = format!("/{}/{}", fixture.cgroup_parent(), kernel::id(&running));
     let cgroups = fs::read_to_string(format!("/proc/{}/cgroup", running.pid)).unwrap();
     let line_of = |controller: &str| {
         let line = cgroups.lines().find(|line| {
@@ -64,8 +64,8 @@ fn from_outside_the_container_is_in_its_own_cgroup_and_the_runtime_is_not() {
     // The runtime could not remove a cgroup that it is in.
     let runtime_cgroups =
         fs::read_to_string(format!("/proc/{}/cgroup", running.runtime())).unwrap();
-    assert!(!runtime_cgroups.contains(bench.cgroup_parent()), "{runtime_cgroups}");
-    for cgroup in kernel::directories(&bench, &kernel::id(&running)) {
+    assert!(!runtime_cgroups.contains(fixture.cgroup_parent()), "{runtime_cgroups}");
+    for cgroup in kernel::directories(&fixture, &kernel::id(&running)) {
         let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap();
         assert_eq!(
             processes.trim(),
@@ -78,8 +78,8 @@ fn from_outside_the_container_is_in_its_own_cgroup_and_the_runtime_is_not() {
 
 #[test]
 fn the_container_has_its_own_cgroup_namespace() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&[], &["sleep", "100"]);
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&[], &["sleep", "100"]);
     let host_namespace = host::namespace("self", "cgroup");
     assert_ne!(
         host::namespace(running.pid, "cgroup"),
@@ -90,8 +90,8 @@ fn the_container_has_its_own_cgroup_namespace() {
 
 #[test]
 fn the_command_below_an_init_is_also_in_the_cgroup() {
-    let Some(bench) = bench() else { return };
-    let ran = bench.sh(&["--init", "-m", "64m"], "echo $$; cat /proc/self/cgroup");
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.sh(&["--init", "-m", "64m"], "echo $$; cat /proc/self/cgroup");
     ran.exits(0);
     let (pid, cgroups) = ran.out.split_once('\n').unwrap();
     assert_ne!(pid, "1");
@@ -102,45 +102,49 @@ fn the_command_below_an_init_is_also_in_the_cgroup() {
 /// shows the difference: it refuses to create a process, and allows to move one in.
 #[test]
 fn on_version_2_the_child_is_created_in_its_cgroup_and_not_moved_into_it() {
-    let Some(bench) = bench_with(&["cgroup-v2"]) else { return };
-    let _full = HostCgroup::make(&bench, &[("pids.max", "0")]);
-    bench.run(&[], &["true"]).exits(125).complains("clone3").complains("EAGAIN");
+    let Some(fixture) = bench_with(&["cgroup-v2"]) else { return };
+    let _full = HostCgroup::make(&fixture, &[("pids.max", "0")]);
+    fixture
+        .run(&[], &["true"])
+        .exits(125)
+        .assert_stderr_contains("clone3")
+        .assert_stderr_contains("EAGAIN");
 }
 
 /// The command reads its limits as soon as it starts.
 #[test]
 fn the_limits_hold_before_the_command_starts_and_the_command_can_read_them() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let memory = kernel::by_version(
         "/sys/fs/cgroup/memory.max",
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
     );
     let pids =
         kernel::by_version("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
-    bench
+    fixture
         .run(&["-m", "64m", "--pids-limit", "7"], &["cat", memory, pids])
-        .prints("67108864\n7");
+        .assert_stdout("67108864\n7");
 }
 
 #[test]
 fn the_container_cannot_change_its_limits() {
-    let Some(bench) = bench() else { return };
+    let Some(fixture) = fixture() else { return };
     let pids =
         kernel::by_version("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max");
     let new = kernel::by_version("/sys/fs/cgroup/new", "/sys/fs/cgroup/memory/new");
     let script =
         format!("echo max > {pids}; mkdir {new}; mkdir /sys/fs/cgroup/new; cat {pids}");
-    let ran = bench.sh(&["--pids-limit", "7"], &script);
-    ran.prints("7");
+    let ran = fixture.sh(&["--pids-limit", "7"], &script);
+    ran.assert_stdout("7");
     assert_eq!(ran.err.matches("Read-only file system").count(), 3, "{}", ran.err);
 }
 
 #[test]
 fn the_container_sees_neither_the_cgroups_of_others_nor_those_of_the_host() {
-    let Some(bench) = bench() else { return };
-    let neighbour = bench.start(&[], &["sleep", "100"]);
+    let Some(fixture) = fixture() else { return };
+    let neighbour = fixture.start(&[], &["sleep", "100"]);
     let seen =
-        bench.run(&[], &["find", "/sys/fs/cgroup", "-mindepth", "1", "-type", "d"]);
+        fixture.run(&[], &["find", "/sys/fs/cgroup", "-mindepth", "1", "-type", "d"]);
     seen.exits(0);
     assert!(!seen.out.contains(&kernel::id(&neighbour)), "{}", seen.out);
     // On version 2 the container's own cgroup is the top, with nothing below it. On
@@ -156,9 +160,9 @@ fn the_container_sees_neither_the_cgroups_of_others_nor_those_of_the_host() {
 /// A hierarchy in which the container has no cgroup would show the host's top cgroup.
 #[test]
 fn only_hierarchies_in_which_the_container_has_a_cgroup_are_mounted() {
-    let Some(bench) = bench() else { return };
-    let running = bench.start(&[], &["sleep", "100"]);
-    let own = format!("/{}/{}", bench.cgroup_parent(), kernel::id(&running));
+    let Some(fixture) = fixture() else { return };
+    let running = fixture.start(&[], &["sleep", "100"]);
+    let own = format!("/{}/{}", fixture.cgroup_parent(), kernel::id(&running));
     let mounts = host::mounts_of(running.pid);
     let cgroups: Vec<_> =
         mounts.iter().filter(|line| line.contains(" - cgroup")).collect();
@@ -181,9 +185,9 @@ fn only_hierarchies_in_which_the_container_has_a_cgroup_are_mounted() {
 /// The cgroup of a container is named after its id, so two can run at once.
 #[test]
 fn two_containers_at_once_each_have_their_own_limits() {
-    let Some(bench) = bench() else { return };
-    let one = bench.start(&["-m", "64m"], &["sleep", "100"]);
-    let other = bench.start(&["-m", "96m"], &["sleep", "100"]);
+    let Some(fixture) = fixture() else { return };
+    let one = fixture.start(&["-m", "64m"], &["sleep", "100"]);
+    let other = fixture.start(&["-m", "96m"], &["sleep", "100"]);
     assert_ne!(kernel::id(&one), kernel::id(&other));
     assert_eq!(kernel::memory(one.pid), (64 << 20).to_string());
     assert_eq!(kernel::memory(other.pid), (96 << 20).to_string());

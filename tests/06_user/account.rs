@@ -30,22 +30,23 @@ const USERS: [(&str, &str); 12] = [
 
 #[test]
 fn a_user_has_the_ids_groups_and_home_that_the_image_says() {
-    let Some(bench) = root_with_idmapped_mounts() else { return };
+    let Some(fixture) = root_with_idmapped_mounts() else { return };
     for (asked, who) in USERS {
-        bench.sh(&["-u", asked], WHO).prints(who);
+        fixture.sh(&["-u", asked], WHO).assert_stdout(who);
     }
-    bench
+    fixture
         .sh(&["--userns", "auto", "--user", "games"], WHO)
-        .prints("35 35 : 35 100 : /usr/games");
+        .assert_stdout("35 35 : 35 100 : /usr/games");
 }
 
 #[test]
 fn without_root_a_user_has_the_ids_groups_and_home_that_the_image_says() {
     let Some(user) = with_ranges() else { return };
     for (asked, who) in USERS {
-        user.sh(&["-u", asked], WHO).prints(who);
+        user.sh(&["-u", asked], WHO).assert_stdout(who);
     }
-    user.sh(&["-u", "games", "--init"], WHO).prints("35 35 : 35 100 : /usr/games");
+    user.sh(&["-u", "games", "--init"], WHO)
+        .assert_stdout("35 35 : 35 100 : /usr/games");
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn the_user_root_has_the_images_groups() {
     let Some(user) = with_ranges() else { return };
     let ran = user.sh(&["-u", "root"], WHO);
     assert!(ran.exits(0).out.starts_with("0 0 : 0 1 2 3 "), "{}", ran.out);
-    user.sh(&[], WHO).prints("0 0 : 0 : /root");
+    user.sh(&[], WHO).assert_stdout("0 0 : 0 : /root");
 }
 
 #[test]
@@ -90,41 +91,41 @@ fn groups_that_are_not_mapped_are_left_out() {
         "-u",
         "bin",
     ];
-    user.sh(&options, WHO).prints("1 1 : 1 2 : /bin");
+    user.sh(&options, WHO).assert_stdout("1 1 : 1 2 : /bin");
 }
 
 #[test]
 fn an_option_overrides_the_home_of_the_user() {
-    let Some(bench) = root() else { return };
-    bench
+    let Some(fixture) = root() else { return };
+    fixture
         .sh(&["-u", "games", "-e", "HOME=/elsewhere"], "echo $HOME")
-        .prints("/elsewhere");
-    fs::write(bench.rootfs().join("etc/passwd"), "homeless:x:9:9:::\nshort:x:9:9\n")
+        .assert_stdout("/elsewhere");
+    fs::write(fixture.rootfs().join("etc/passwd"), "homeless:x:9:9:::\nshort:x:9:9\n")
         .unwrap();
-    bench.sh(&["-u", "homeless"], "echo $HOME").prints("/");
-    bench.sh(&["-u", "short"], "echo $HOME").prints("/");
+    fixture.sh(&["-u", "homeless"], "echo $HOME").assert_stdout("/");
+    fixture.sh(&["-u", "short"], "echo $HOME").assert_stdout("/");
 }
 
 #[test]
 fn a_user_who_is_not_in_the_image_is_refused_with_name_and_file() {
-    let Some(bench) = root() else { return };
+    let Some(fixture) = root() else { return };
     let refused = |user: &str, what: &str| {
-        let ran = bench.run(&["-u", user], &["echo", "it runs"]);
+        let ran = fixture.run(&["-u", user], &["echo", "it runs"]);
         ran.exits(125)
-            .complains(what)
-            .complains("of the root file system")
-            .complains("hint: -u takes numbers");
+            .assert_stderr_contains(what)
+            .assert_stderr_contains("of the root file system")
+            .assert_stderr_contains("hint: -u takes numbers");
         assert_eq!(ran.out, "");
     };
     refused("alice", "user \"alice\": not in /etc/passwd");
     refused("bin:staff", "group \"staff\": not in /etc/group");
     refused("1234:staff", "group \"staff\": not in /etc/group");
     refused("root ", "user \"root \"");
-    fs::remove_file(bench.rootfs().join("etc/passwd")).unwrap();
-    fs::remove_file(bench.rootfs().join("etc/group")).unwrap();
+    fs::remove_file(fixture.rootfs().join("etc/passwd")).unwrap();
+    fs::remove_file(fixture.rootfs().join("etc/group")).unwrap();
     refused("bin", "not in /etc/passwd");
     refused("1:bin", "not in /etc/group");
-    bench.sh(&["-u", "1:2"], WHO).prints("1 2 : 2 : /");
+    fixture.sh(&["-u", "1:2"], WHO).assert_stdout("1 2 : 2 : /");
 }
 
 /// A user of the host is not a user of the image. This name is in the host's
@@ -134,10 +135,10 @@ fn a_name_that_only_the_host_knows_is_unknown() {
     let Some(user) = with_ranges() else { return };
     user.run(&["-u", NAME], &["true"])
         .exits(125)
-        .complains("not in /etc/passwd of the root file system");
+        .assert_stderr_contains("not in /etc/passwd of the root file system");
     user.run(&["-u", &format!("0:{NAME}")], &["true"])
         .exits(125)
-        .complains("not in /etc/group of the root");
+        .assert_stderr_contains("not in /etc/group of the root");
 }
 
 #[test]
@@ -149,23 +150,23 @@ fn an_id_that_is_not_mapped_is_refused_and_the_maps_are_named() {
         ("0:5", "gid 5 is not mapped"),
     ] {
         let ran = user.run(&["-u", asked], &["echo", "it runs"]);
-        ran.exits(125).complains(what);
-        ran.complains(&format!(
+        ran.exits(125).assert_stderr_contains(what);
+        ran.assert_stderr_contains(&format!(
             "hint: the maps are: uids 0 {} 1; gids 0 {} 1",
             user.uid, user.gid
         ));
         assert_eq!(ran.out, "");
     }
-    user.sh(&["-u", "0"], "id -u").prints("0");
-    user.sh(&["-u", "root"], "id -u; echo $HOME").prints("0\n/root");
+    user.sh(&["-u", "0"], "id -u").assert_stdout("0");
+    user.sh(&["-u", "root"], "id -u; echo $HOME").assert_stdout("0\n/root");
     let own = user.uid.to_string();
     user.sh(&["--userns", "keep-id", "-u", &format!("{own}:{}", user.gid)], "id -u")
-        .prints(&own);
+        .assert_stdout(&own);
 }
 
 #[test]
 fn an_invalid_user_is_a_usage_error() {
-    let Some(bench) = root() else { return };
+    let Some(fixture) = root() else { return };
     for asked in [
         "",
         ":",
@@ -177,8 +178,8 @@ fn an_invalid_user_is_a_usage_error() {
         "99999999999",
         "a/b",
     ] {
-        let ran = bench.run(&[&format!("--user={asked}")], &["echo", "it runs"]);
-        ran.exits(2).complains("--user");
+        let ran = fixture.run(&[&format!("--user={asked}")], &["echo", "it runs"]);
+        ran.exits(2).assert_stderr_contains("--user");
         assert_eq!(ran.out, "");
     }
 }

@@ -63,7 +63,7 @@ fn the_command_is_pid_1_in_its_own_namespaces() {
         host::status(running.pid, "NSpid")
     );
     drop(running);
-    user.sh(&[], "echo $$ /proc/[0-9]*").prints("1 /proc/1");
+    user.sh(&[], "echo $$ /proc/[0-9]*").assert_stdout("1 /proc/1");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_devices_work() {
                   { echo to stderr > /dev/stderr; } 2>&1 | cat; ls /dev/fd/0; stat -c %t:%T /dev/null /dev/tty; \
                   echo shared > /dev/shm/x; dd if=/dev/zero of=/dev/full bs=1 count=1";
     let ran = user.sh(&[], script);
-    ran.complains("No space left on device");
+    ran.assert_stderr_contains("No space left on device");
     let words = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(words, "3 3 3 to stdout to stderr /dev/fd/0 1:3 5:0");
 }
@@ -104,7 +104,7 @@ fn the_devices_work() {
 fn every_user_can_use_the_devices() {
     let Some(user) = with_ranges() else { return };
     let script = "echo gone > /dev/null && head -c 3 /dev/zero | wc -c && echo > /dev/shm/x && ls /dev/shm";
-    user.sh(&["-u", "nobody"], script).prints("3\nx");
+    user.sh(&["-u", "nobody"], script).assert_stdout("3\nx");
     let ran = user
         .sh(&["-u", "nobody"], "rm /dev/null || rm -r /proc/1/x || echo > /dev/made");
     assert_ne!(ran.code, 0);
@@ -118,7 +118,7 @@ fn sys_can_be_read_and_not_written() {
     let ran = user
         .sh(&[], "ls /sys/kernel > /dev/null && echo read; mkdir /sys/fs/x; echo 1 > /sys/kernel/profiling");
     assert_eq!((ran.out.as_str(), ran.code == 0), ("read\n", false));
-    ran.complains("Read-only file system");
+    ran.assert_stderr_contains("Read-only file system");
 }
 
 #[test]
@@ -138,18 +138,22 @@ fn run_exits_with_the_status_of_the_command() {
     let Some(user) = any_user() else { return };
     for init in [&[][..], &["--init"]] {
         user.sh(init, "exit 7").exits(7);
-        user.run(init, &["nosuch"]).exits(127).complains("nosuch");
-        user.run(init, &["/etc/passwd"]).exits(126).complains("/etc/passwd");
+        user.run(init, &["nosuch"]).exits(127).assert_stderr_contains("nosuch");
+        user.run(init, &["/etc/passwd"])
+            .exits(126)
+            .assert_stderr_contains("/etc/passwd");
     }
     user.sh(&["--init"], "kill -9 $$").exits(137);
     user.run(&["--rootfs", "/nonexistent"], &["true"])
         .exits(125)
-        .complains("/nonexistent");
+        .assert_stderr_contains("/nonexistent");
     user.run(&["-v", "/nonexistent:/mnt"], &["true"])
         .exits(125)
-        .complains("/nonexistent");
-    user.run(&["-w", "/nonexistent"], &["true"]).exits(125).complains("/nonexistent");
-    assert!(!user.bench().run_dirs().exists(), "no run directory is left");
+        .assert_stderr_contains("/nonexistent");
+    user.run(&["-w", "/nonexistent"], &["true"])
+        .exits(125)
+        .assert_stderr_contains("/nonexistent");
+    assert!(!user.fixture().run_dirs().exists(), "no run directory is left");
 }
 
 #[test]
@@ -186,23 +190,25 @@ fn when_the_runtime_is_killed_all_processes_die() {
         eventually(all_have_died)
             .unwrap_or_else(|| panic!("{options:?}: all die with the runtime"));
         let ran =
-            user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
+            user.call(["gc", "--run-dir", user.fixture().run_dirs().to_str().unwrap()]);
         assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");
-        assert!(!user.bench().run_dirs().exists());
+        assert!(!user.fixture().run_dirs().exists());
     }
 }
 
 #[test]
 fn as_root_when_the_runtime_is_killed_the_users_processes_die() {
-    let Some(bench) = crate::root_with_idmapped_mounts() else { return };
+    let Some(fixture) = crate::root_with_idmapped_mounts() else { return };
     for options in
         [&["-u", "bin"][..], &["--userns", "auto"], &["--userns", "auto", "-u", "bin"]]
     {
-        let running = bench.start(options, &["sleep", "100"]);
+        let running = fixture.start(options, &["sleep", "100"]);
         let pid = running.pid;
         running.kill_runtime();
-        host::assert_dies(pid);
-        bench.call(["gc", "--run-dir", bench.run_dirs().to_str().unwrap()]).exits(0);
+        host::assert_exits(pid);
+        fixture
+            .call(["gc", "--run-dir", fixture.run_dirs().to_str().unwrap()])
+            .exits(0);
     }
 }
 
@@ -261,7 +267,9 @@ fn a_run_directory_of_another_user_is_refused() {
         std::os::unix::fs::chown(&run_dir, Some(uid), None).unwrap();
         fs::set_permissions(&run_dir, fs::Permissions::from_mode(mode)).unwrap();
         let ran = run_without_run_dir_option(&mut user, &[&tmp], "echo it runs");
-        ran.exits(125).complains(what).complains("kiste-run-");
+        ran.exits(125)
+            .assert_stderr_contains(what)
+            .assert_stderr_contains("kiste-run-");
         assert!(ran.out.is_empty() && !ran.err.contains("sudo") || uid == 0, "{ran:?}");
         // Kiste then uses a directory in the user's home, where no other user can
         // create files.
@@ -270,13 +278,13 @@ fn a_run_directory_of_another_user_is_refused() {
         user.give(&home);
         let env = [&*tmp, &format!("HOME={}", home.display())];
         let script = "[ \"$(ls /host/home/.local/state/kiste)\" = \"$(hostname)\" ] && stat -c %a /host/home/.local /host/home/.local/state/kiste";
-        run_without_run_dir_option(&mut user, &env, script).prints("700\n1700");
+        run_without_run_dir_option(&mut user, &env, script).assert_stdout("700\n1700");
         assert!(!home.join(".local/state/kiste").exists(), "nothing is left");
     }
     user.give(&run_dir);
     fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o777)).unwrap();
     let ran = run_without_run_dir_option(&mut user, &[&tmp], "echo it runs");
-    ran.exits(125).complains("others can write to");
+    ran.exits(125).assert_stderr_contains("others can write to");
     assert_eq!(fs::read_dir(&run_dir).unwrap().count(), 0);
 }
 
@@ -285,6 +293,8 @@ fn a_directory_that_the_user_cannot_write_to_is_named() {
     let Some(user) = without_ranges() else { return };
     let ran =
         user.call(["run", "--run-dir", "/kiste-nowhere", "--rootfs", "rootfs", "true"]);
-    ran.exits(125).complains("/kiste-nowhere").complains("EACCES");
+    ran.exits(125)
+        .assert_stderr_contains("/kiste-nowhere")
+        .assert_stderr_contains("EACCES");
     assert!(!Path::new("/kiste-nowhere").exists());
 }

@@ -23,7 +23,7 @@ impl Delegated {
             .into_iter()
             .find(|mount| mount.join("cgroup.controllers").exists())?;
         fs::write(mount.join("cgroup.subtree_control"), "+memory +pids").unwrap();
-        let cgroup = mount.join(format!("{}-user", user.bench().cgroup_parent()));
+        let cgroup = mount.join(format!("{}-user", user.fixture().cgroup_parent()));
         fs::create_dir(&cgroup).unwrap();
         fs::create_dir(cgroup.join("leaf")).unwrap();
         for file in [
@@ -84,9 +84,9 @@ fn a_limit_holds_in_a_delegated_cgroup_and_the_containers_cgroup_is_removed() {
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
     user.run(&["-m", "32m"], &hog)
         .exits(137)
-        .complains("killed: out of memory (limit 32MiB");
+        .assert_stderr_contains("killed: out of memory (limit 32MiB");
     user.sh(&LIMITS, "cat /sys/fs/cgroup/pids.max; cut -d: -f3 /proc/self/cgroup")
-        .prints("20\n/");
+        .assert_stdout("20\n/");
     assert_eq!(delegated.cgroups(), ["leaf"]);
 }
 
@@ -108,7 +108,7 @@ fn a_limit_of_a_controller_that_is_not_delegated_is_refused() {
     let ran = delegated.user.run(&["--cpuset-cpus", "0"], &["echo", "it runs"]);
     // The virtual machine may have delegated every controller.
     if ran.code != 0 {
-        ran.exits(125).complains("cpuset");
+        ran.exits(125).assert_stderr_contains("cpuset");
         assert_eq!(ran.out, "");
     }
     assert_eq!(delegated.cgroups(), ["leaf"]);
@@ -121,10 +121,11 @@ fn gc_removes_what_a_killed_runtime_left_in_a_delegated_cgroup() {
     let running = user.start(&LIMITS, &["sleep", "100"]);
     let pid = running.pid;
     running.kill_runtime();
-    host::assert_dies(pid);
+    host::assert_exits(pid);
     assert_eq!(delegated.cgroups().len(), 2, "the cgroup of the container is left");
-    let ran = user.call(["gc", "--run-dir", user.bench().run_dirs().to_str().unwrap()]);
+    let ran =
+        user.call(["gc", "--run-dir", user.fixture().run_dirs().to_str().unwrap()]);
     assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");
     assert_eq!(delegated.cgroups(), ["leaf"]);
-    assert!(!user.bench().run_dirs().exists());
+    assert!(!user.fixture().run_dirs().exists());
 }

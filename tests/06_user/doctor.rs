@@ -34,8 +34,8 @@ const JSON: [&str; 3] = ["doctor", "--format", "json"];
 
 #[test]
 fn root_needs_no_subordinate_ids() {
-    let Some(bench) = root() else { return };
-    let ran = bench.call(JSON);
+    let Some(fixture) = root() else { return };
+    let ran = fixture.call(JSON);
     assert_eq!(verdict_found_and_fix(ran.exits(0), "root").0, "ok");
     assert_eq!(verdict_found_and_fix(&ran, "user-namespace").0, "ok");
     assert!(
@@ -148,17 +148,17 @@ const NO_USER_NAMESPACES: &str =
 
 #[test]
 fn a_host_that_forbids_user_namespaces_fails_with_the_sysctl_and_the_fix() {
-    let Some(bench) = root() else { return };
+    let Some(fixture) = root() else { return };
     let without_user_namespaces =
         ["unshare", "--user", "--map-root-user", "sh", "-c", NO_USER_NAMESPACES, "sh"];
-    let ran = bench.call_by(&without_user_namespaces, JSON);
+    let ran = fixture.call_under(&without_user_namespaces, JSON);
     let (verdict, found, fix) = verdict_found_and_fix(ran.exits(1), "user-namespace");
     assert_eq!(
         (verdict.as_str(), found.as_str()),
         ("fails", "user.max_user_namespaces is 0")
     );
     assert!(fix.contains("sysctl -w user.max_user_namespaces=15000"), "{fix}");
-    let ran = bench.run_by(
+    let ran = fixture.run_under(
         &without_user_namespaces,
         &["--userns", "auto"],
         &["echo", "it runs"],
@@ -186,10 +186,10 @@ fn a_run_on_a_host_that_forbids_user_namespaces_names_the_limit() {
     user.as_user = without_user_namespaces.map(String::from).to_vec();
     let ran = user.run(&[], &["echo", "it runs"]);
     ran.exits(125)
-        .complains("clone3(")
-        .complains("ENOSPC")
-        .complains("hint: the host's limit")
-        .complains("sysctl");
+        .assert_stderr_contains("clone3(")
+        .assert_stderr_contains("ENOSPC")
+        .assert_stderr_contains("hint: the host's limit")
+        .assert_stderr_contains("sysctl");
     assert_eq!(ran.out, "");
     let ran = user.call(JSON);
     assert_eq!(verdict_found_and_fix(ran.exits(1), "user-namespace").0, "fails");

@@ -43,7 +43,12 @@ fn explain_narrates_the_calls_for_an_ordinary_user() {
     // With maps in the options, there is no note.
     let (uid, gid) =
         (format!("--uid-map=0:{}:1", user.uid), format!("--gid-map=0:{}:1", user.gid));
-    explain::is_true_of(&mut user, &list, &["--read-only", &uid, &gid], &["true"]);
+    explain::assert_narration_matches_strace_of(
+        &mut user,
+        &list,
+        &["--read-only", &uid, &gid],
+        &["true"],
+    );
 }
 
 #[test]
@@ -66,12 +71,17 @@ fn explain_narrates_the_calls_with_subordinate_ids_and_a_user() {
         COMMAND,
     ]
     .concat();
-    explain::is_true_of(&mut user, &list, &["-u", "bin", "-t"], &["true"]);
+    explain::assert_narration_matches_strace_of(
+        &mut user,
+        &list,
+        &["-u", "bin", "-t"],
+        &["true"],
+    );
 }
 
 #[test]
 fn explain_narrates_the_calls_with_userns_auto() {
-    let Some(bench) = root_with_idmapped_mounts() else { return };
+    let Some(fixture) = root_with_idmapped_mounts() else { return };
     let list = "
         parent  open_tree mount_setattr mount_setattr clone3 mount_setattr
         child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname move_mount
@@ -79,12 +89,17 @@ fn explain_narrates_the_calls_with_userns_auto() {
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };
     let list =
         [list, MOUNTS_WITHOUT_ROOT, cgroup, ENTER_ROOT, BECOME_USER, COMMAND].concat();
-    explain::is_true(&bench, &list, &["--userns", "auto", "-u", "bin"], &["true"]);
+    explain::assert_narration_matches_strace(
+        &fixture,
+        &list,
+        &["--userns", "auto", "-u", "bin"],
+        &["true"],
+    );
 }
 
 #[test]
 fn explain_narrates_the_calls_with_the_hosts_ids() {
-    let Some(bench) = root() else { return };
+    let Some(fixture) = root() else { return };
     let list = "
         parent  clone3
         child   prctl setsid mount setgroups setresgid setresuid prctl unshare sethostname open_tree move_mount
@@ -92,5 +107,10 @@ fn explain_narrates_the_calls_with_the_hosts_ids() {
     ";
     let cgroup = if is_v2() { CGROUP_V2 } else { CGROUP_V1 };
     let list = [list, cgroup, ENTER_ROOT, BECOME_USER, COMMAND].concat();
-    explain::is_true(&bench, &list, &["-u", "bin"], &["true"]);
+    explain::assert_narration_matches_strace(
+        &fixture,
+        &list,
+        &["-u", "bin"],
+        &["true"],
+    );
 }

@@ -41,8 +41,8 @@ fn the_container_does_not_have_the_callers_keys() {
     if !tool("perl") {
         return;
     }
-    let Some(bench) = root() else { return };
-    bench.install(Path::new("/usr/bin/perl"), "perl");
+    let Some(fixture) = root() else { return };
+    fixture.install(Path::new("/usr/bin/perl"), "perl");
     let (caller, print) = (add_key_and_execute(), print_key());
     let outside = Command::new("perl")
         .args(&caller[1..])
@@ -52,11 +52,13 @@ fn the_container_does_not_have_the_callers_keys() {
     assert_eq!(String::from_utf8_lossy(&outside.stdout), "secret", "{outside:?}");
 
     let caller = caller.each_ref().map(String::as_str);
-    bench.run_by(&caller, &[], &["/perl", "-e", &print]).prints("none");
-    bench.run_by(&caller, &["-u", "bin"], &["/perl", "-e", &print]).prints("none");
+    fixture.run_under(&caller, &[], &["/perl", "-e", &print]).assert_stdout("none");
+    fixture
+        .run_under(&caller, &["-u", "bin"], &["/perl", "-e", &print])
+        .assert_stdout("none");
 
     let Some(mut user) = with_ranges() else { return };
     user.install(Path::new("/usr/bin/perl"), "perl");
     user.as_user = caller.map(String::from).to_vec();
-    user.run(&[], &["/perl", "-e", &print]).prints("none");
+    user.run(&[], &["/perl", "-e", &print]).assert_stdout("none");
 }

@@ -23,14 +23,14 @@ fn a_limit_that_cannot_be_set_is_refused_with_the_controller_and_a_hint() {
     ] {
         let ran = user.run(&limit, &["touch", "/ran"]);
         ran.exits(125)
-            .complains(controller)
-            .complains("not delegated to you")
-            .complains("Delegate=yes");
+            .assert_stderr_contains(controller)
+            .assert_stderr_contains("not delegated to you")
+            .assert_stderr_contains("Delegate=yes");
         assert!(
             !user.rootfs().join("ran").exists(),
             "{limit:?}: the command ran without its limit"
         );
-        assert!(!user.bench().run_dirs().exists(), "{limit:?}");
+        assert!(!user.fixture().run_dirs().exists(), "{limit:?}");
     }
 }
 
@@ -39,7 +39,7 @@ fn a_limit_is_also_refused_with_ranges() {
     let Some(user) = with_ranges() else { return };
     user.run(&["-m", "32m"], &["touch", "/ran"])
         .exits(125)
-        .complains("the memory controller");
+        .assert_stderr_contains("the memory controller");
     assert!(!user.rootfs().join("ran").exists());
 }
 
@@ -84,8 +84,10 @@ fn a_container_without_limits_starts_although_a_cgroup_mount_is_unreadable() {
         ),
     ] {
         prepare_mounts(&mut user, &prepare);
-        user.run(&[], &["echo", "it runs"]).prints("it runs");
-        user.run(&["-m", "64m"], &["true"]).exits(125).complains("not delegated");
+        user.run(&[], &["echo", "it runs"]).assert_stdout("it runs");
+        user.run(&["-m", "64m"], &["true"])
+            .exits(125)
+            .assert_stderr_contains("not delegated");
     }
 }
 
@@ -95,7 +97,7 @@ fn a_container_starts_although_the_name_of_a_mount_point_is_not_utf_8() {
     let dir = user.dir().display().to_string();
     let mount = "mkdir -p $name; mount -t tmpfs none $name";
     prepare_mounts(&mut user, &format!("cd {dir}; name=$(printf '\\377'); {mount}"));
-    user.run(&[], &["echo", "it runs"]).prints("it runs");
+    user.run(&[], &["echo", "it runs"]).assert_stdout("it runs");
 }
 
 /// The container sees no cgroup of the host, and cannot make one.
@@ -103,7 +105,7 @@ fn a_container_starts_although_the_name_of_a_mount_point_is_not_utf_8() {
 fn no_cgroup_is_visible() {
     let Some(user) = with_ranges() else { return };
     user.sh(&[], "ls -A /sys/fs/cgroup; find /sys/fs/cgroup | wc -l; mkdir /sys/fs/cgroup/x 2>/dev/null || echo refused")
-        .prints("1\nrefused");
+        .assert_stdout("1\nrefused");
     let running = user.start(&[], &["sleep", "100"]);
     let cover = host::mount_at(running.pid, "/sys/fs/cgroup")
         .expect("a mount covers the host's cgroups");
@@ -119,5 +121,5 @@ fn no_cgroup_is_visible() {
         (false, ""),
         "a user cannot unmount the cover either"
     );
-    user.sh(&[], "cut -d: -f3 /proc/self/cgroup | sort -u").prints("/");
+    user.sh(&[], "cut -d: -f3 /proc/self/cgroup | sort -u").assert_stdout("/");
 }

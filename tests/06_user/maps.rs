@@ -61,9 +61,9 @@ fn a_note_says_that_only_the_callers_id_is_mapped_with_the_reason_and_a_hint() {
     // usermod(8) knows no user without a name.
     let hint = format!("as root: add the line {}:", user.uid);
     let ran = user.run(&[], &["echo", "runs"]);
-    ran.prints("runs")
-        .complains("note: only your own id is mapped into the container: ")
-        .complains(&hint);
+    ran.assert_stdout("runs")
+        .assert_stderr_contains("note: only your own id is mapped into the container: ")
+        .assert_stderr_contains(&hint);
     assert_eq!(ran.err.lines().count(), 2, "a note and a hint: {}", ran.err);
 }
 
@@ -90,7 +90,9 @@ fn the_note_says_what_is_missing() {
             return;
         };
         let ran = user.sh(&[], "cat /proc/self/uid_map");
-        ran.exits(0).complains(why).complains(&format!("100000-165535 {NAME}"));
+        ran.exits(0)
+            .assert_stderr_contains(why)
+            .assert_stderr_contains(&format!("100000-165535 {NAME}"));
         assert_eq!(tidy(&ran.out), format!("0 {} 1", user.uid));
     }
 }
@@ -101,8 +103,8 @@ fn without_newuidmap_the_note_names_it() {
     user.as_user = ["env".into(), "PATH=/nonexistent".into()].into();
     let ran = user.sh(&[], "cat /proc/self/uid_map");
     ran.exits(0)
-        .complains("newuidmap is not installed")
-        .complains("install the package uidmap");
+        .assert_stderr_contains("newuidmap is not installed")
+        .assert_stderr_contains("install the package uidmap");
     assert_eq!(tidy(&ran.out), format!("0 {} 1", user.uid));
 }
 
@@ -190,7 +192,7 @@ fn the_hint_proposes_a_range_that_no_user_has() {
     let Some(user) = User::with_files(this_step(), &["pivot-root"], others, "") else {
         return;
     };
-    user.run(&[], &["true"]).exits(0).complains(&format!(
+    user.run(&[], &["true"]).exits(0).assert_stderr_contains(&format!(
         "usermod --add-subuids 231072-296607 --add-subgids 231072-296607 {NAME}"
     ));
     let all = "somebody:1:4294967294\n";
@@ -224,7 +226,7 @@ fn keep_id_maps_the_callers_id_to_itself() {
     assert_eq!(kernel::map(running.pid, "gid"), format!("{0} {0} 1", user.gid));
     drop(running);
     user.sh(&["--userns=keep-id"], "id -u; id -g")
-        .prints(&format!("{}\n{}", user.uid, user.gid));
+        .assert_stdout(&format!("{}\n{}", user.uid, user.gid));
 }
 
 #[test]
@@ -243,7 +245,7 @@ fn keep_id_with_subordinate_ids_maps_the_other_ids_around_it() {
     assert_eq!(kernel::map(running.pid, "gid"), map(user.gid, GIDS));
     assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
     drop(running);
-    user.sh(&["--userns=keep-id", "-u", "0"], "id -u").prints("0");
+    user.sh(&["--userns=keep-id", "-u", "0"], "id -u").assert_stdout("0");
 }
 
 #[test]
@@ -278,9 +280,9 @@ fn any_user_can_map_their_own_id_by_options() {
 
 #[test]
 fn a_single_map_applies_to_users_and_groups() {
-    let Some(bench) = root_with_idmapped_mounts() else { return };
+    let Some(fixture) = root_with_idmapped_mounts() else { return };
     for option in ["--uid-map", "--gid-map"] {
-        let running = bench.start(&[option, "0:700000:100"], &SLEEP);
+        let running = fixture.start(&[option, "0:700000:100"], &SLEEP);
         assert_eq!(kernel::map(running.pid, "uid"), "0 700000 100", "{option}");
         assert_eq!(kernel::map(running.pid, "gid"), "0 700000 100", "{option}");
         assert_eq!(kernel::ids(running.pid, "Uid"), [700_000; 4]);
@@ -306,14 +308,14 @@ fn an_invalid_map_is_a_usage_error_with_the_rule() {
                 maps.iter().map(|map| format!("{option}={map}")).collect();
             let options: Vec<_> = options.iter().map(String::as_str).collect();
             let ran = user.run(&options, &["echo", "it runs"]);
-            ran.exits(2).complains(option).complains(rule);
+            ran.exits(2).assert_stderr_contains(option).assert_stderr_contains(rule);
             assert_eq!(ran.out, "");
         }
     }
     let many: Vec<_> =
         (0..341).map(|n| format!("--uid-map={0}:{0}:1", n * 2)).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
-    user.run(&many, &["true"]).exits(2).complains("the kernel takes 340");
+    user.run(&many, &["true"]).exits(2).assert_stderr_contains("the kernel takes 340");
 }
 
 #[test]
@@ -322,10 +324,12 @@ fn maps_and_a_mode_contradict_each_other() {
     for mode in ["host", "auto", "keep-id"] {
         for map in ["--uid-map", "--gid-map"] {
             let ran = user.run(&["--userns", mode, map, "0:1:1"], &["echo", "it runs"]);
-            ran.exits(2).complains("--userns").complains(map);
+            ran.exits(2).assert_stderr_contains("--userns").assert_stderr_contains(map);
         }
     }
-    user.run(&["--userns", "nomad"], &["true"]).exits(2).complains("keep-id");
+    user.run(&["--userns", "nomad"], &["true"])
+        .exits(2)
+        .assert_stderr_contains("keep-id");
 }
 
 #[test]
@@ -346,9 +350,9 @@ fn ids_that_are_not_the_callers_are_refused_with_the_helpers_message() {
     ] {
         let ran = user.run(maps, &["echo", "it runs"]);
         ran.exits(125)
-            .complains(&format!("{helper}: "))
-            .complains("not allowed")
-            .complains("hint: ");
+            .assert_stderr_contains(&format!("{helper}: "))
+            .assert_stderr_contains("not allowed")
+            .assert_stderr_contains("hint: ");
         assert_eq!(ran.out, "");
         assert!(ran.err.lines().count() <= 3, "{}", ran.err);
     }
@@ -359,16 +363,19 @@ fn only_root_can_use_the_hosts_ids() {
     let Some(user) = without_ranges() else { return };
     let ran = user.run(&["--userns", "host"], &["echo", "it runs"]);
     ran.exits(125)
-        .complains("--userns host")
-        .complains("needs root")
-        .complains("hint: ");
+        .assert_stderr_contains("--userns host")
+        .assert_stderr_contains("needs root")
+        .assert_stderr_contains("hint: ");
     assert_eq!(ran.out, "");
 }
 
 #[test]
 fn keep_id_is_refused_for_root() {
-    let Some(bench) = root() else { return };
-    let ran = bench.run(&["--userns", "keep-id"], &["echo", "it runs"]);
-    ran.exits(125).complains("keep-id").complains("root's").complains("--userns auto");
+    let Some(fixture) = root() else { return };
+    let ran = fixture.run(&["--userns", "keep-id"], &["echo", "it runs"]);
+    ran.exits(125)
+        .assert_stderr_contains("keep-id")
+        .assert_stderr_contains("root's")
+        .assert_stderr_contains("--userns auto");
     assert_eq!(ran.out, "");
 }

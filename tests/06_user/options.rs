@@ -5,20 +5,20 @@ use kiste_tests::{help, options};
 use crate::{any_user, root, this_step};
 
 #[test]
-fn every_option_of_the_steps_below_is_here() {
-    let Some(bench) = root() else { return };
-    options::of_the_steps_below_work(&bench);
+fn every_option_of_the_earlier_steps_works() {
+    let Some(fixture) = root() else { return };
+    options::assert_earlier_options_work(&fixture);
 }
 
 #[test]
 fn help_is_as_recorded() {
-    help::is_as_recorded(&this_step());
+    help::assert_help_is_as_recorded(&this_step());
 }
 
 #[test]
 fn the_examples_of_the_help_work_as_they_are_typed() {
-    let Some(bench) = root() else { return };
-    help::examples_work(&bench, &[], &[]);
+    let Some(fixture) = root() else { return };
+    help::assert_examples_work(&fixture, &[], &[]);
 }
 
 #[test]
@@ -38,5 +38,8 @@ fn help_describes_the_options_of_user_namespaces() {
         assert!(help.exits(0).out.contains(option), "{option}:\n{}", help.out);
     }
     user.call(["--version"]).exits(0);
-    user.call(["run"]).exits(2).complains("Usage").complains("COMMAND");
+    user.call(["run"])
+        .exits(2)
+        .assert_stderr_contains("Usage")
+        .assert_stderr_contains("COMMAND");
 }

@@ -33,7 +33,7 @@ fn start_and_kill_runtime(user: &User) -> i32 {
 fn a_container_that_outlives_its_killed_runtime_is_killed_by_gc() {
     let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
     let pid = start_and_kill_runtime(&user);
-    let run_dirs = user.bench().run_dirs();
+    let run_dirs = user.fixture().run_dirs();
     let ran = user.call(["gc", "--run-dir", run_dirs.to_str().unwrap()]);
     assert_eq!(ran.exits(0).out.lines().count(), 1, "{ran:?}");
     assert!(!host::is_alive(pid), "gc has not killed it");
@@ -44,7 +44,7 @@ fn a_container_that_outlives_its_killed_runtime_is_killed_by_gc() {
 fn the_next_start_also_kills_a_container_that_outlives_its_runtime() {
     let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
     let pid = start_and_kill_runtime(&user);
-    user.run(&[], &["echo", "it runs"]).prints("it runs");
+    user.run(&[], &["echo", "it runs"]).assert_stdout("it runs");
     assert!(eventually(|| (!host::is_alive(pid)).then_some(())).is_some());
 }
 
@@ -53,7 +53,7 @@ fn the_next_start_also_kills_a_container_that_outlives_its_runtime() {
 fn the_run_directory_stays_if_gc_cannot_find_the_process_to_kill() {
     let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
     let pid = start_and_kill_runtime(&user);
-    let run_dirs = user.bench().run_dirs();
+    let run_dirs = user.fixture().run_dirs();
     let [entry] = std::fs::read_dir(&run_dirs)
         .unwrap()
         .map(Result::unwrap)
@@ -64,7 +64,7 @@ fn the_run_directory_stays_if_gc_cannot_find_the_process_to_kill() {
     let original = std::fs::read(&note).unwrap();
     std::fs::write(&note, "odd").unwrap();
     let gc = || user.call(["gc", "--run-dir", run_dirs.to_str().unwrap()]);
-    gc().exits(1).complains("first-process");
+    gc().exits(1).assert_stderr_contains("first-process");
     assert!(host::is_alive(pid) && entry.path().exists());
     std::fs::write(&note, original).unwrap();
     gc().exits(0);

@@ -30,7 +30,7 @@ fn files_of_another_user_inside_belong_to_the_mapped_id() {
     assert_eq!(owner(&user.rootfs().join("made")), (UIDS + 999, GIDS + 1000));
     user.sh(&[], "touch /given; chown 33:34 /given").exits(0);
     assert_eq!(owner(&user.rootfs().join("given")), (UIDS + 32, GIDS + 33));
-    user.sh(&[], "stat -c %u:%g /made /given").prints("1000:1001\n33:34");
+    user.sh(&[], "stat -c %u:%g /made /given").assert_stdout("1000:1001\n33:34");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn no_run_leaves_a_file_that_belongs_to_the_hosts_root() {
         user.run(options, &["nosuch"]).exits(127);
     }
     let running = user.start(&[], &["sleep", "100"]);
-    for tree in [user.rootfs(), &user.bench().run_dirs(), &source] {
+    for tree in [user.rootfs(), &user.fixture().run_dirs(), &source] {
         assert_eq!(files_of_host_root(tree), Vec::<PathBuf>::new());
     }
     drop(running);

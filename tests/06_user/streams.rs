@@ -10,11 +10,11 @@ const BY_NAME: &str =
 
 #[test]
 fn every_user_can_open_the_callers_pipes_by_name() {
-    let Some(bench) = root() else { return };
+    let Some(fixture) = root() else { return };
     let script = format!("echo three | \"$@\" | cat; echo {}", "$?");
     for options in [&[][..], &["-u", "nobody"], &["--userns", "auto"]] {
         let starter = ["sh", "-c", &script, "sh"];
-        let ran = bench.run_by(&starter, options, &["sh", "-c", BY_NAME]);
+        let ran = fixture.run_under(&starter, options, &["sh", "-c", BY_NAME]);
         assert_eq!(ran.exits(0).out, "one\nthree\n0\n", "{options:?}: {}", ran.err);
         assert!(ran.err.contains("two\n"), "{options:?}: {}", ran.err);
     }
@@ -39,8 +39,8 @@ fn without_root_every_user_can_open_the_callers_pipes_by_name() {
 
 #[test]
 fn the_callers_files_and_named_pipes_stay_as_they_are() {
-    let Some(bench) = root() else { return };
-    let (file, fifo) = (bench.dir().join("file"), bench.dir().join("fifo"));
+    let Some(fixture) = root() else { return };
+    let (file, fifo) = (fixture.dir().join("file"), fixture.dir().join("fifo"));
     fs::write(&file, "").unwrap();
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let state = || {
@@ -51,7 +51,7 @@ fn the_callers_files_and_named_pipes_stay_as_they_are() {
     };
     let before = state();
     let starter = ["sh", "-c", "exec \"$@\" < /dev/null > file 2<> fifo", "sh"];
-    bench.run_by(&starter, &["-u", "nobody"], &["echo", "text"]).exits(0);
+    fixture.run_under(&starter, &["-u", "nobody"], &["echo", "text"]).exits(0);
     assert_eq!(fs::read_to_string(&file).unwrap(), "text\n");
     assert_eq!(state(), before);
 }

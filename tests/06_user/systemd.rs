@@ -57,7 +57,7 @@ fn a_limit_gets_a_scope_from_systemd_and_holds_in_it() {
     // Without systemd, the command does not run.
     drop(session);
     let ran = user.run(&["-m", "64m"], &["echo", "it runs"]);
-    ran.exits(125).complains("StartTransientUnit(kiste-");
+    ran.exits(125).assert_stderr_contains("StartTransientUnit(kiste-");
     assert_eq!(ran.out, "");
 }
 
@@ -89,7 +89,7 @@ impl Session {
             .unwrap();
         eventually(|| dir.join("bus").exists().then_some(())).expect("a bus");
 
-        let name = user.bench().cgroup_parent();
+        let name = user.fixture().cgroup_parent();
         let base = host::cgroup_mounts()[0].join(format!("{name}-systemd"));
         fs::create_dir(&base).unwrap();
         fs::write(base.join("cgroup.subtree_control"), "+memory +pids").unwrap();

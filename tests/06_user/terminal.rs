@@ -65,10 +65,10 @@ fn the_terminal_belongs_to_the_user() {
 
 #[test]
 fn as_root_the_terminal_belongs_to_the_user_and_the_callers_keeps_its_owner() {
-    let Some(bench) = root_with_idmapped_mounts() else { return };
+    let Some(fixture) = root_with_idmapped_mounts() else { return };
     for options in [&["-u", "bin"][..], &["-u", "bin", "--userns", "auto"]] {
         let script = "echo opened > $(tty); [ $(stat -c %u $(tty)) = 1 ] && echo mine";
-        let terminal = &mut bench.at_terminal(options, &["sh", "-c", script]);
+        let terminal = &mut fixture.at_terminal(options, &["sh", "-c", script]);
         let tty = std::fs::read_link(format!(
             "/proc/self/fd/{}",
             std::os::fd::AsRawFd::as_raw_fd(&terminal.tty)
@@ -85,16 +85,16 @@ fn as_root_the_terminal_belongs_to_the_user_and_the_callers_keeps_its_owner() {
 /// terminal keeps its owner.
 #[test]
 fn a_terminal_on_only_one_stream_is_also_replaced() {
-    let Some(bench) = root() else { return };
+    let Some(fixture) = root() else { return };
     let mut words = ["sh", "-c", "echo piped | \"$@\"", "sh"]
         .map(std::ffi::OsString::from)
         .to_vec();
-    words.push(bench.exe().into());
-    words.extend(bench.arguments(
+    words.push(fixture.exe().into());
+    words.extend(fixture.arguments(
         &["-u", "bin"],
         &["sh", "-c", "cat; stat -L -c %u:%n /proc/self/fd/2"],
     ));
-    let mut terminal = kiste_tests::Terminal::start_any(bench.dir(), &words);
+    let mut terminal = kiste_tests::Terminal::start_command(fixture.dir(), &words);
     let tty = std::fs::read_link(format!(
         "/proc/self/fd/{}",
         std::os::fd::AsRawFd::as_raw_fd(&terminal.tty)

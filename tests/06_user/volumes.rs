@@ -34,33 +34,35 @@ const SHOW: [&str; 2] = ["cat", "/mnt/file"];
 
 #[test]
 fn with_userns_auto_volumes_that_only_the_hosts_root_can_reach_are_mounted() {
-    let Some(bench) = root_with_idmapped_mounts() else { return };
+    let Some(fixture) = root_with_idmapped_mounts() else { return };
     for (name, owner) in [("of-root", (0, 0)), ("of-another", (59_711, 59_811))] {
-        let above = bench.dir().join(name);
+        let above = fixture.dir().join(name);
         let source = closed_directory(&above, owner, 0o700);
         let run = |volume: &str| {
             let starter = ["env", "--chdir", above.to_str().unwrap()];
-            bench.run_by(&starter, &["--userns", "auto", "-v", volume], &SHOW)
+            fixture.run_under(&starter, &["--userns", "auto", "-v", volume], &SHOW)
         };
-        run(&volume(&source)).prints("ours");
-        run("./tmp:/mnt").prints("ours");
-        run("../tmp/../of-root/tmp/file:/mnt/file").exits(125).complains("ENOENT");
+        run(&volume(&source)).assert_stdout("ours");
+        run("./tmp:/mnt").assert_stdout("ours");
+        run("../tmp/../of-root/tmp/file:/mnt/file")
+            .exits(125)
+            .assert_stderr_contains("ENOENT");
         let file = volume(source.join("file")) + "/file";
-        run(&file).prints("ours");
+        run(&file).assert_stdout("ours");
     }
 }
 
 #[test]
 fn no_mount_made_in_a_container_with_such_a_volume_reaches_the_host() {
-    let Some(bench) = root_with_idmapped_mounts() else { return };
+    let Some(fixture) = root_with_idmapped_mounts() else { return };
     let host = Distribution::start();
-    let above = bench.dir().join("of-another");
+    let above = fixture.dir().join("of-another");
     let source = closed_directory(&above, (59_711, 59_811), 0o700);
     fs::create_dir(source.join("below")).unwrap();
     let before = host.mounts();
     let options = ["--userns", "auto", "-v", &volume(&source)];
     let script = "mount -t tmpfs x /mnt/below && mount -t tmpfs x /tmp && echo mounted; exec sleep 100";
-    let running = host.start_in(&bench, &options, &["sh", "-c", script]);
+    let running = host.start_in(&fixture, &options, &["sh", "-c", script]);
     kiste_tests::eventually(|| host::mount_at(running.pid, "/tmp")).unwrap();
     assert!(host::mount_at(running.pid, "/mnt/below").is_some());
     assert_eq!(host.mounts(), before);
@@ -76,10 +78,10 @@ fn an_ordinary_user_reaches_volumes_below_a_directory_of_its_own() {
         let run = |user: &User, volume: &str| {
             user.run(&[&options[..], &[volume]].concat(), &SHOW)
         };
-        run(&user, &volume(&source)).prints("ours");
+        run(&user, &volume(&source)).assert_stdout("ours");
         user.as_user =
             ["env".into(), "--chdir".into(), above.display().to_string()].into();
-        run(&user, "./tmp:/mnt").prints("ours");
+        run(&user, "./tmp:/mnt").assert_stdout("ours");
     }
 }
 
@@ -106,7 +108,7 @@ fn in_groups(user: &User, groups: &str, options: &[&str], command: &[&str]) -> O
     let mut setpriv = user.beside("setpriv");
     let (uid, gid) = (format!("--reuid={}", user.uid), format!("--regid={}", user.gid));
     setpriv.args([&uid, &gid, groups]).arg(user.exe());
-    setpriv.args(user.bench().arguments(options, command)).output().unwrap()
+    setpriv.args(user.fixture().arguments(options, command)).output().unwrap()
 }
 
 #[test]
@@ -133,17 +135,19 @@ fn an_ordinary_user_reaches_a_root_file_system_as_it_reaches_volumes() {
 #[test]
 fn a_missing_volume_is_reported_before_anything_is_created() {
     let assert_reported = |ran: &Ran, run_dirs: &Path| {
-        ran.exits(125).complains("ENOENT").complains("must be there");
+        ran.exits(125)
+            .assert_stderr_contains("ENOENT")
+            .assert_stderr_contains("must be there");
         assert!(!ran.err.contains("clone3"), "{}", ran.err);
         assert!(!run_dirs.exists());
     };
     let options = ["--explain=json", "-v", "./missing:/mnt"];
-    if let Some(bench) = root_with_idmapped_mounts() {
-        let _ = fs::remove_dir(bench.run_dirs());
+    if let Some(fixture) = root_with_idmapped_mounts() {
+        let _ = fs::remove_dir(fixture.run_dirs());
         let options = [&["--userns", "auto"], &options[..]].concat();
-        assert_reported(&bench.run(&options, &SHOW), &bench.run_dirs());
+        assert_reported(&fixture.run(&options, &SHOW), &fixture.run_dirs());
     }
     let Some(user) = without_ranges() else { return };
     let options = [&["--uid-map", "0:59711:1", "--gid-map", "0:59811:1"], &options[..]];
-    assert_reported(&user.run(&options.concat(), &SHOW), &user.bench().run_dirs());
+    assert_reported(&user.run(&options.concat(), &SHOW), &user.fixture().run_dirs());
 }

@@ -11,16 +11,16 @@ use crate::test_store::{as_root_and_as_user, root};
 fn a_directory_can_still_be_the_root_file_system() {
     as_root_and_as_user(|store| {
         let ran = match store {
-            crate::test_store::TestStore::Root(bench) => {
-                bench.sh(&[], "echo it runs; echo x > /made")
+            crate::test_store::TestStore::Root(fixture) => {
+                fixture.sh(&[], "echo it runs; echo x > /made")
             }
             crate::test_store::TestStore::User(user) => {
                 user.sh(&[], "echo it runs; echo x > /made")
             }
         };
-        ran.prints("it runs");
+        ran.assert_stdout("it runs");
         assert!(
-            store.bench().rootfs().join("made").exists(),
+            store.fixture().rootfs().join("made").exists(),
             "the container writes into the directory"
         );
     });
@@ -61,7 +61,7 @@ fn nothing_is_mounted_on_the_host() {
     let distribution = Distribution::start();
     let before = distribution.mounts();
     let running = distribution.start_in(
-        store.bench(),
+        store.fixture(),
         &["--image", "small:1"],
         &["sleep", "100"],
     );
@@ -69,14 +69,14 @@ fn nothing_is_mounted_on_the_host() {
     drop(running);
     distribution
         .run(
-            store.bench(),
+            store.fixture(),
             &["--image", "small:1", "--commit", "small:2"],
             &["touch", "/made"],
         )
         .exits(0);
     distribution
-        .run(store.bench(), &["--image", "small:2"], &["ls", "/made"])
-        .prints("/made");
+        .run(store.fixture(), &["--image", "small:2"], &["ls", "/made"])
+        .assert_stdout("/made");
     assert_eq!(distribution.mounts(), before);
 }
 
@@ -106,7 +106,7 @@ fn no_descriptor_mount_or_path_leads_out_of_the_container() {
         );
         drop(running);
         let script = "cd /; for i in 1 2 3 4 5 6 7 8; do cd ..; done; ls -d store layers upper work merged 2>/dev/null; ls /.. | grep -c etc";
-        store.sh("small:1", &[], script).prints("1");
+        store.sh("small:1", &[], script).assert_stdout("1");
     });
 }
 
@@ -121,6 +121,6 @@ fn all_processes_die_with_a_killed_runtime() {
         eventually(|| host::processes_in("pid", &namespace).is_empty().then_some(()))
             .expect("all die with the runtime");
         store.gc().exits(0);
-        assert!(store.bench().leaks().is_empty(), "{:?}", store.bench().leaks());
+        assert!(store.fixture().leaks().is_empty(), "{:?}", store.fixture().leaks());
     });
 }

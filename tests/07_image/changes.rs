@@ -52,8 +52,8 @@ fn diff_lists_the_changes_of_a_running_container() {
         ];
         assert_eq!(lines, expected);
         drop(running);
-        store.call(&["diff", &id]).exits(1).complains(&id);
-        store.call(&["diff", "nosuch"]).exits(1).complains("nosuch");
+        store.call(&["diff", &id]).exits(1).assert_stderr_contains(&id);
+        store.call(&["diff", "nosuch"]).exits(1).assert_stderr_contains("nosuch");
         store.call(&["diff", "../../etc"]).exits(2);
     });
 }
@@ -87,10 +87,10 @@ fn commit_adds_a_layer_that_the_next_run_sees() {
         let list_data = "cd /data; cat changed new/link; ls; ls remade; stat -c '%u:%g %a %h' new/file; readlink new/symlink";
         store
             .sh("small:2", &[], list_data)
-            .prints("xy\nn\nchanged\nkept\nnew\nremade\nb\n33:34 4755 2\n/etc");
+            .assert_stdout("xy\nn\nchanged\nkept\nnew\nremade\nb\n33:34 4755 2\n/etc");
         store
             .sh("small:1", &[], "ls /data")
-            .prints("changed\ngone\nkept\nold-dir\nremade");
+            .assert_stdout("changed\ngone\nkept\nold-dir\nremade");
         assert_eq!(store.names_in("layers").len(), 2);
         let id_of = |name: &str| {
             store.images().into_iter().find(|image| image.name == name).unwrap().id
@@ -112,12 +112,12 @@ fn a_committed_image_is_saved_and_loaded_like_any_other() {
         layout.image(
             "small:1",
             &[layer_with_data()],
-            kiste_tests::image::Packed::Gzip,
+            kiste_tests::image::Compression::Gzip,
             &config,
         );
         store.load(layout.tar());
         store.run("small:1", &["--commit", "small:2"], &[CHANGE_DATA]).exits(0);
-        store.run("small:2", &[], &[]).prints("1");
+        store.run("small:2", &[], &[]).assert_stdout("1");
         let seen = store.tree_in_container("small:2", "/data");
         let file = store.dir().join("saved.tar");
         store.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
@@ -125,10 +125,12 @@ fn a_committed_image_is_saved_and_loaded_like_any_other() {
             store.call(&["rmi", name]).exits(0);
         }
         store
-            .call(&["gc", "--run-dir", store.bench().run_dirs().to_str().unwrap()])
+            .call(&["gc", "--run-dir", store.fixture().run_dirs().to_str().unwrap()])
             .exits(0);
         store.assert_empty("rmi");
-        store.call(&["load", "-i", file.to_str().unwrap()]).prints("Loaded small:2");
+        store
+            .call(&["load", "-i", file.to_str().unwrap()])
+            .assert_stdout("Loaded small:2");
         store.tree_in_container("small:2", "/data").is(&seen);
         let history = store.call(&["history", "small:2", "--format", "json"]);
         let history: Vec<serde_json::Value> =
@@ -154,7 +156,7 @@ fn mounts_are_not_committed() {
             .exits(0);
         let out =
             store.sh("small:2", &[], "find /volume /memory -mindepth 1; cat /made");
-        out.prints("x");
+        out.assert_stdout("x");
         let tree = Tree::of(&store.path().join("layers"));
         let committed: Vec<_> = tree
             .0
@@ -187,7 +189,7 @@ fn a_commit_to_a_name_in_use_keeps_the_old_image_for_its_container() {
     store.sh("small:1", &["--commit", "small:1"], "echo new > /made").exits(0);
     store.gc().exits(0);
     running.end().exits(5);
-    store.run("small:1", &[], &["cat", "/made"]).prints("new");
+    store.run("small:1", &[], &["cat", "/made"]).assert_stdout("new");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 
 use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, as_root_and_as_user, root};
@@ -24,7 +24,7 @@ fn layer_of_every_kind() -> Vec<u8> {
 }
 
 fn layout() -> Layout {
-    Layout::of("rich:1", &[minimal_layer(), layer_of_every_kind()], Packed::Zstd)
+    Layout::of("rich:1", &[minimal_layer(), layer_of_every_kind()], Compression::Zstd)
 }
 
 /// Damages the image `rich:1`, and asserts that `check` finds the damage and that
@@ -35,17 +35,17 @@ fn assert_found_and_repaired(store: &TestStore, what: &str, damage: impl Fn(&Pat
     let ran = store.call(&["check"]);
     assert!(ran.exits(1).out.contains("rich:1: damaged: layer "), "{what}: {ran:?}");
     assert!(ran.out.contains("good:1: ok\n"), "{what}: {ran:?}");
-    ran.complains("damaged images: 1 of 2").complains("load");
-    store.call(&["check", "good:1"]).prints("good:1: ok");
+    ran.assert_stderr_contains("damaged images: 1 of 2").assert_stderr_contains("load");
+    store.call(&["check", "good:1"]).assert_stdout("good:1: ok");
     store.load(layout().tar());
-    store.call(&["check"]).prints("good:1: ok\nrich:1: ok");
+    store.call(&["check"]).assert_stdout("good:1: ok\nrich:1: ok");
     assert_eq!(store.names_in("tmp"), [""; 0], "{what}");
 }
 
 #[test]
 fn check_says_ok_for_undamaged_images() {
     as_root_and_as_user(|store| {
-        store.call(&["check"]).prints("");
+        store.call(&["check"]).assert_stdout("");
         store.import(minimal_layer(), "small:1");
         store.load(layout().tar());
         store.run(
@@ -53,8 +53,8 @@ fn check_says_ok_for_undamaged_images() {
             &["--commit", "new:1"],
             &["sh", "-c", "echo it >/etc/new"],
         );
-        store.call(&["check"]).prints("new:1: ok\nrich:1: ok\nsmall:1: ok");
-        store.call(&["check", "none:1"]).exits(1).complains("none:1");
+        store.call(&["check"]).assert_stdout("new:1: ok\nrich:1: ok\nsmall:1: ok");
+        store.call(&["check", "none:1"]).exits(1).assert_stderr_contains("none:1");
     });
 }
 
@@ -110,14 +110,14 @@ fn each_kind_of_damage_is_found_and_repaired_by_loading_again() {
 fn an_archive_is_checked_without_loading_it() {
     let Some(store) = root() else { return };
     let good = store.file("good.tar", layout().tar());
-    store.call(&["check", "-i", good.to_str().unwrap()]).prints("rich:1: ok");
+    store.call(&["check", "-i", good.to_str().unwrap()]).assert_stdout("rich:1: ok");
     let outside = Archive::new().with(Entry::file("../outside", "x")).end();
-    let bad = Layout::of("bad:1", &[minimal_layer(), outside], Packed::Gzip).tar();
+    let bad = Layout::of("bad:1", &[minimal_layer(), outside], Compression::Gzip).tar();
     let bad = store.file("bad.tar", bad);
     let ran = store.call(&["check", "--input", bad.to_str().unwrap()]);
     assert!(ran.exits(1).out.contains("bad:1: damaged: layer "), "{ran:?}");
     assert!(ran.out.contains("../outside"), "{ran:?}");
-    ran.complains("`load` would refuse it");
+    ran.assert_stderr_contains("`load` would refuse it");
     store.call(&["check", "-i", bad.to_str().unwrap(), "x:1"]).exits(2);
     store.assert_empty("check");
     assert_eq!(store.names_in("blobs/sha256"), [""; 0]);

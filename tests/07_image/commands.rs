@@ -1,7 +1,7 @@
 //! The subcommands of the store: images, tag, rmi, history, inspect, gc.
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 use serde_json::{Value, json};
 
 use crate::minimal_layer::minimal_layer;
@@ -46,9 +46,9 @@ fn a_tag_is_another_name_of_the_same_image() {
         assert_eq!(store.names(), ["by-id:1", "other:latest", "small:1"]);
         assert!(store.images().iter().all(|image| image.id == id));
         store.call(&["rmi", "small:1"]).exits(0);
-        store.run("other", &[], &["echo", "it runs"]).prints("it runs");
-        store.call(&["tag", "small:1", "x"]).exits(1).complains("small:1");
-        store.call(&["tag", "other", "NO"]).exits(2).complains("NO");
+        store.run("other", &[], &["echo", "it runs"]).assert_stdout("it runs");
+        store.call(&["tag", "small:1", "x"]).exits(1).assert_stderr_contains("small:1");
+        store.call(&["tag", "other", "NO"]).exits(2).assert_stderr_contains("NO");
         store.call(&["rmi", "other", "by-id:1"]).exits(0);
         store.gc().exits(0);
         store.assert_empty("the last name");
@@ -68,7 +68,7 @@ fn a_name_that_is_used_again_belongs_to_the_new_image() {
             .collect();
         assert!(named.len() == 1 && named[0].id == id, "{named:?}");
         // The old image has no name any more, only its id.
-        store.run(&old, &[], &["echo", "it runs"]).prints("it runs");
+        store.run(&old, &[], &["echo", "it runs"]).assert_stdout("it runs");
         store.call(&["rmi", &old]).exits(0);
         store.gc().exits(0);
         assert_eq!(
@@ -82,7 +82,7 @@ fn a_name_that_is_used_again_belongs_to_the_new_image() {
 fn rmi_of_an_unknown_image_is_an_error() {
     as_root_and_as_user(|store| {
         store.import(minimal_layer(), "small:1");
-        store.call(&["rmi", "nosuch"]).exits(1).complains("nosuch:latest");
+        store.call(&["rmi", "nosuch"]).exits(1).assert_stderr_contains("nosuch:latest");
         assert_eq!(store.names(), ["small:1"]);
         store.call(&["rmi"]).exits(2);
     });
@@ -95,11 +95,16 @@ fn rmi_removes_the_images_that_exist_and_reports_each_that_does_not() {
             store.import(minimal_layer(), name);
         }
         let ran = store.call(&["rmi", "nosuch:1", "small:1", "nor-this:1", "small:2"]);
-        ran.exits(1).complains("nosuch:1").complains("nor-this:1");
+        ran.exits(1)
+            .assert_stderr_contains("nosuch:1")
+            .assert_stderr_contains("nor-this:1");
         assert_eq!(ran.out, "Removed small:1\nRemoved small:2\n");
         assert_eq!(store.names(), ["small:3"]);
         // The second small:3 does not exist any more.
-        store.call(&["rmi", "small:3", "small:3"]).exits(1).complains("small:3");
+        store
+            .call(&["rmi", "small:3", "small:3"])
+            .exits(1)
+            .assert_stderr_contains("small:3");
         store.assert_empty("rmi of all");
     });
 }
@@ -112,7 +117,7 @@ fn history_and_inspect_show_the_images_configuration() {
         let manifest = layout.image(
             "small:1",
             &[minimal_layer(), Archive::new().with(Entry::file("x", "x")).end()],
-            Packed::Gzip,
+            Compression::Gzip,
             &config,
         );
         store.load(layout.tar());
@@ -139,7 +144,7 @@ fn history_and_inspect_show_the_images_configuration() {
         );
         assert!(store.call(&["history", "small:1"]).exits(0).out.contains("a test"));
         for sub in ["history", "inspect", "export", "save", "diff"] {
-            store.call(&[sub, "nosuch:1"]).exits(1).complains("nosuch");
+            store.call(&[sub, "nosuch:1"]).exits(1).assert_stderr_contains("nosuch");
         }
     });
 }
@@ -191,7 +196,7 @@ fn wrong_arguments_are_a_usage_error() {
         &["run", "--image", "../x", "true"],
         &["diff"],
     ] {
-        store.call_exactly(arguments).exits(2).complains("--help");
+        store.call_exactly(arguments).exits(2).assert_stderr_contains("--help");
     }
 }
 
@@ -201,22 +206,22 @@ fn a_missing_file_or_image_is_named_with_the_reason() {
         store
             .call(&["import", "/nonexistent.tar", "x"])
             .exits(1)
-            .complains("/nonexistent.tar")
-            .complains("ENOENT");
+            .assert_stderr_contains("/nonexistent.tar")
+            .assert_stderr_contains("ENOENT");
         store
             .call(&["load", "-i", "/nonexistent.tar"])
             .exits(1)
-            .complains("/nonexistent.tar");
-        store.call(&["import", "/etc", "x"]).exits(1).complains("/etc");
+            .assert_stderr_contains("/nonexistent.tar");
+        store.call(&["import", "/etc", "x"]).exits(1).assert_stderr_contains("/etc");
         store.import(minimal_layer(), "small:1");
         store
             .call(&["save", "small:1", "-o", "/nonexistent/x"])
             .exits(1)
-            .complains("/nonexistent");
+            .assert_stderr_contains("/nonexistent");
         store
             .call(&["save", "small:1", "nosuch:1", "-o", "x.tar"])
             .exits(1)
-            .complains("nosuch:1");
+            .assert_stderr_contains("nosuch:1");
         assert!(!store.dir().join("x.tar").exists(), "half a file is worse than none");
     });
 }

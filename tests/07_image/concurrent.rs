@@ -6,7 +6,7 @@ use std::thread;
 
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::eventually;
-use kiste_tests::image::{Layout, Packed, digest};
+use kiste_tests::image::{Compression, Layout, digest};
 
 use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root};
@@ -59,7 +59,7 @@ fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
         .map(|number: usize| {
             let own = Archive::new().with(Entry::file("own", number.to_string())).end();
             let shared = Archive::new().with(Entry::file("shared", "s")).end();
-            let packed = Packed::ALL[number % 3];
+            let packed = Compression::ALL[number % 3];
             store.file(
                 &format!("{number}.tar"),
                 Layout::of(
@@ -82,7 +82,7 @@ fn ten_concurrent_loads_with_shared_layers_are_all_complete() {
     for number in 0..10 {
         store
             .run(&format!("small:{number}"), &[], &["cat", "/shared", "/own"])
-            .prints(&format!("s{number}"));
+            .assert_stdout(&format!("s{number}"));
     }
 }
 
@@ -93,15 +93,19 @@ fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
     let Some(store) = root() else { return };
     let own = |name: &str| Archive::new().with(Entry::file("own", name)).end();
     let kept =
-        Layout::of("kept:1", &[minimal_layer(), own("kept")], Packed::Gzip).tar();
+        Layout::of("kept:1", &[minimal_layer(), own("kept")], Compression::Gzip).tar();
     store.load(kept);
     let reloaded = store.file(
         "reloaded.tar",
-        Layout::of("reloaded:1", &[minimal_layer(), own("reloaded")], Packed::Gzip)
-            .tar(),
+        Layout::of(
+            "reloaded:1",
+            &[minimal_layer(), own("reloaded")],
+            Compression::Gzip,
+        )
+        .tar(),
     );
     let reloaded = reloaded.to_str().unwrap();
-    let run_dirs = store.bench().run_dirs();
+    let run_dirs = store.fixture().run_dirs();
     let is_over = AtomicBool::new(false);
     let rounds = thread::scope(|scope| {
         let gcs = scope.spawn(|| {
@@ -118,7 +122,9 @@ fn concurrent_loads_runs_removals_and_gc_do_not_disturb_each_other() {
                     output(spawn(&store, &["load", "-i", reloaded])),
                     "Loaded reloaded:1\n"
                 );
-                store.run("reloaded:1", &[], &["cat", "/own"]).prints("reloaded");
+                store
+                    .run("reloaded:1", &[], &["cat", "/own"])
+                    .assert_stdout("reloaded");
                 output(spawn(&store, &["rmi", "reloaded:1"]));
             }
         });
@@ -155,7 +161,7 @@ fn a_name_that_tag_moves_always_leads_to_one_whole_image() {
             Layout::of(
                 &format!("small:{number}"),
                 &[minimal_layer(), own],
-                Packed::Plain,
+                Compression::Plain,
             )
             .tar(),
         );
@@ -189,8 +195,8 @@ fn each_of_ten_concurrent_containers_of_one_image_has_its_own_files() {
     let options = ["--image", "small:1"];
     let start = |number: usize| {
         let script = format!("echo {number} > /own; ls / | wc -l; cat /own");
-        let arguments = store.bench().arguments(&options, &["sh", "-c", &script]);
-        let mut command = Command::new(store.bench().exe());
+        let arguments = store.fixture().arguments(&options, &["sh", "-c", &script]);
+        let mut command = Command::new(store.fixture().exe());
         with_output(command.args(arguments).stdin(Stdio::null()))
     };
     let children: Vec<_> = (0..10).map(start).collect();

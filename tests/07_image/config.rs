@@ -3,7 +3,7 @@
 
 use kiste_tests::archive::Entry;
 use kiste_tests::host;
-use kiste_tests::image::{self, Layout, Packed};
+use kiste_tests::image::{self, Compression, Layout};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::test_store::{TestStore, as_root_and_as_user, root};
 #[track_caller]
 fn load_with_config(store: &TestStore, config: Value) {
     let mut layout = Layout::new();
-    layout.image("small:1", &[minimal_layer()], Packed::Plain, &config);
+    layout.image("small:1", &[minimal_layer()], Compression::Plain, &config);
     store.load(layout.tar());
 }
 
@@ -28,7 +28,7 @@ fn the_environment_is_the_images_overridden_by_the_command_line() {
         let script = "echo $A $B $PATH [$EMPTY] $EQUALS";
         store
             .sh("small:1", &["-e", "B=line", "-e", "C=line"], &format!("{script} $C"))
-            .prints("image line /bin:/odd [] a=b line");
+            .assert_stdout("image line /bin:/odd [] a=b line");
         let variables =
             store.run("small:1", &[], &["env"]).exits(0).out.lines().count();
         let default_variables = {
@@ -50,11 +50,14 @@ fn the_command_is_found_in_the_images_path() {
     let tar = minimal_archive().with(odd).end();
     let mut layout = Layout::new();
     let config = json!({"Env": ["PATH=/odd:/home"], "Entrypoint": ["/bin/env"]});
-    layout.image("small:1", &[tar], Packed::Plain, &config);
+    layout.image("small:1", &[tar], Compression::Plain, &config);
     store.load(layout.tar());
     assert!(store.run("small:1", &[], &[]).exits(0).out.contains("PATH=/odd:/home\n"));
-    store.run("small:1", &["--entrypoint", "odd"], &["x"]).prints("odd x");
-    store.run("small:1", &["--entrypoint", "sh"], &["x"]).exits(127).complains("sh");
+    store.run("small:1", &["--entrypoint", "odd"], &["x"]).assert_stdout("odd x");
+    store
+        .run("small:1", &["--entrypoint", "sh"], &["x"])
+        .exits(127)
+        .assert_stderr_contains("sh");
 }
 
 #[test]
@@ -73,7 +76,7 @@ fn entrypoint_and_command_are_combined_as_docker_does() {
             (json!([""]), json!(["echo", "cmd"]), &["echo", "line"], "line"),
         ] {
             load_with_config(store, json!({"Entrypoint": entrypoint, "Cmd": cmd}));
-            store.run("small:1", &[], arguments).prints(printed);
+            store.run("small:1", &[], arguments).assert_stdout(printed);
         }
     });
 }
@@ -85,15 +88,21 @@ fn the_entrypoint_option_replaces_the_images_entrypoint_and_command() {
             store,
             json!({"Entrypoint": ["echo", "entry"], "Cmd": ["cmd"]}),
         );
-        store.run("small:1", &["--entrypoint", "/bin/echo"], &["line"]).prints("line");
-        store.run("small:1", &["--entrypoint", "/bin/echo"], &[]).prints("");
-        store.run("small:1", &["--entrypoint", "echo"], &["found"]).prints("found");
+        store
+            .run("small:1", &["--entrypoint", "/bin/echo"], &["line"])
+            .assert_stdout("line");
+        store.run("small:1", &["--entrypoint", "/bin/echo"], &[]).assert_stdout("");
+        store
+            .run("small:1", &["--entrypoint", "echo"], &["found"])
+            .assert_stdout("found");
         // An empty --entrypoint removes the entrypoint of the image.
-        store.run("small:1", &["--entrypoint", ""], &["echo", "line"]).prints("line");
+        store
+            .run("small:1", &["--entrypoint", ""], &["echo", "line"])
+            .assert_stdout("line");
         store
             .run("small:1", &["--entrypoint", "nosuch"], &[])
             .exits(127)
-            .complains("nosuch");
+            .assert_stderr_contains("nosuch");
     });
 }
 
@@ -123,11 +132,15 @@ fn the_images_user_is_looked_up_in_the_images_files() {
             ("root", "0:0:0"),
         ] {
             load_with_config(store, json!({"User": user}));
-            store.sh("small:1", &[], "echo $(id -u):$(id -g):$(id -G)").prints(ids);
+            store
+                .sh("small:1", &[], "echo $(id -u):$(id -g):$(id -G)")
+                .assert_stdout(ids);
         }
         load_with_config(store, json!({"User": "alice"}));
-        store.sh("small:1", &["-u", "bin"], "id -u; echo $HOME").prints("1\n/bin");
-        store.sh("small:1", &[], "echo $HOME").prints("/home/alice");
+        store
+            .sh("small:1", &["-u", "bin"], "id -u; echo $HOME")
+            .assert_stdout("1\n/bin");
+        store.sh("small:1", &[], "echo $HOME").assert_stdout("/home/alice");
         for user in
             ["nobody-here", "4294967295", "-1", "1:2:3", "99999999999", "alice:nogroup"]
         {
@@ -147,12 +160,12 @@ fn the_images_user_is_looked_up_in_the_images_files() {
 fn the_working_directory_of_the_image_is_used_and_created_if_it_is_missing() {
     as_root_and_as_user(|store| {
         load_with_config(store, json!({"WorkingDir": "/etc"}));
-        store.run("small:1", &[], &["pwd"]).prints("/etc");
-        store.run("small:1", &["-w", "/home"], &["pwd"]).prints("/home");
+        store.run("small:1", &[], &["pwd"]).assert_stdout("/etc");
+        store.run("small:1", &["-w", "/home"], &["pwd"]).assert_stdout("/home");
         load_with_config(store, json!({"WorkingDir": "/new/place"}));
-        store.run("small:1", &[], &["pwd"]).prints("/new/place");
+        store.run("small:1", &[], &["pwd"]).assert_stdout("/new/place");
         load_with_config(store, json!({"WorkingDir": ""}));
-        store.run("small:1", &[], &["pwd"]).prints("/");
+        store.run("small:1", &[], &["pwd"]).assert_stdout("/");
     });
 }
 
@@ -166,11 +179,11 @@ fn a_command_starts_in_a_directory_that_only_root_may_enter() {
         for (name, workdir) in [("small:1", "/private"), ("small:2", "/bin/../private")]
         {
             let config = json!({"WorkingDir": workdir, "User": "alice"});
-            layout.image(name, std::slice::from_ref(&tar), Packed::Plain, &config);
+            layout.image(name, std::slice::from_ref(&tar), Compression::Plain, &config);
         }
         store.load(layout.tar());
         for image in ["small:1", "small:2"] {
-            store.run(image, &[], &["echo", "it runs"]).prints("it runs");
+            store.run(image, &[], &["echo", "it runs"]).assert_stdout("it runs");
         }
         // The command has no more rights than its user.
         let ran = store.run("small:1", &[], &["ls", "."]);
@@ -185,10 +198,10 @@ fn a_program_in_a_directory_that_its_user_cannot_enter_gets_no_hint_about_its_mo
     let Some(store) = root() else { return };
     let tar = minimal_archive().with(Entry::dir("./").mode(0o700)).end();
     let mut layout = Layout::new();
-    layout.image("small:1", &[tar], Packed::Plain, &json!({"User": "alice"}));
+    layout.image("small:1", &[tar], Compression::Plain, &json!({"User": "alice"}));
     store.load(layout.tar());
     let ran = store.run("small:1", &[], &["/bin/echo"]);
-    ran.exits(126).complains("may not enter a directory above it");
+    ran.exits(126).assert_stderr_contains("may not enter a directory above it");
     assert!(!ran.err.contains("chmod"), "{}", ran.err);
 }
 
@@ -200,7 +213,7 @@ fn the_directories_of_volumes_are_created() {
             json!({"Volumes": {"/new/volume": {}, "other": {}, "/bin": {}}}),
         );
         let script = "ls -d /new/volume /other; touch /new/volume/x && echo written";
-        store.sh("small:1", &[], script).prints("/new/volume\n/other\nwritten");
+        store.sh("small:1", &[], script).assert_stdout("/new/volume\n/other\nwritten");
     });
 }
 
@@ -257,7 +270,7 @@ fn a_configuration_with_an_invalid_value_is_refused() {
         load_with_config(&store, config);
         let ran = store.run("small:1", &[], &["echo", "it runs"]);
         assert_eq!(ran.exits(125).out, "", "{ran:?}");
-        ran.complains(word);
+        ran.assert_stderr_contains(word);
         assert!(!ran.err.contains("panic"), "{}", ran.err);
     }
 }
@@ -281,13 +294,13 @@ fn an_image_for_another_architecture_runs_with_a_warning() {
     let mut configuration = image::configuration(&[minimal_layer()], &json!({}));
     configuration["architecture"] = json!("s390x");
     let config = layout.blob(image::CONFIG, configuration.to_string().as_bytes());
-    let layer = layout.blob(Packed::Plain.media_type(), &minimal_layer());
+    let layer = layout.blob(Compression::Plain.media_type(), &minimal_layer());
     let manifest = json!({"schemaVersion": 2, "mediaType": image::MANIFEST, "config": config, "layers": [layer]});
     layout.list("small:1", image::MANIFEST, manifest.to_string().as_bytes());
     store.load(layout.tar());
     let ran = store.run("small:1", &[], &["echo", "it runs"]);
     assert_eq!(ran.exits(0).out, "it runs\n");
-    ran.complains(&format!(
+    ran.assert_stderr_contains(&format!(
         "is for s390x, and this machine is {}",
         image::architecture()
     ));

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use serde_json::Value;
@@ -24,7 +24,7 @@ fn load_two_images(store: &TestStore) {
     for name in ["good", "bad"] {
         let own = Archive::new().with(Entry::file(name, name)).end();
         let layers = [minimal_layer(), own];
-        store.load(Layout::of(&format!("{name}:1"), &layers, Packed::Gzip).tar());
+        store.load(Layout::of(&format!("{name}:1"), &layers, Compression::Gzip).tar());
     }
 }
 
@@ -65,12 +65,20 @@ fn a_damaged_image_is_listed_and_can_be_removed_and_other_images_still_run() {
             damage(&documents[document], way);
             let ran = store.call(&["images"]);
             assert!(ran.exits(0).out.contains("<damaged>"), "{ran:?}");
-            ran.complains("image bad:1 is damaged").complains("rmi ");
+            ran.assert_stderr_contains("image bad:1 is damaged")
+                .assert_stderr_contains("rmi ");
             assert_eq!(store.names(), ["bad:1", "good:1"]);
-            store.call(&["inspect", "bad:1"]).exits(1).complains("rmi ");
-            store.run("bad:1", &[], &["true"]).exits(125).complains("damaged");
-            store.run("good:1", &[], &["cat", "/good"]).prints("good");
-            store.gc().exits(0).complains("no layer is removed").complains("bad:1");
+            store.call(&["inspect", "bad:1"]).exits(1).assert_stderr_contains("rmi ");
+            store
+                .run("bad:1", &[], &["true"])
+                .exits(125)
+                .assert_stderr_contains("damaged");
+            store.run("good:1", &[], &["cat", "/good"]).assert_stdout("good");
+            store
+                .gc()
+                .exits(0)
+                .assert_stderr_contains("no layer is removed")
+                .assert_stderr_contains("bad:1");
             // Names can still be added and removed, and `rmi` removes the damaged
             // image.
             store.call(&["tag", "good:1", "other:1"]).exits(0);
@@ -78,7 +86,7 @@ fn a_damaged_image_is_listed_and_can_be_removed_and_other_images_still_run() {
             let id = documents[1].file_name().unwrap().to_str().unwrap();
             store.call(&["rmi", &id[..12]]).exits(0);
             assert_eq!(store.names(), ["good:1"]);
-            store.run("good:1", &[], &["cat", "/good"]).prints("good");
+            store.run("good:1", &[], &["cat", "/good"]).assert_stdout("good");
             assert_eq!(store.names_in("layers").len(), 2, "bad's own layer is removed");
         }
     }
@@ -91,7 +99,7 @@ fn loading_an_image_again_repairs_its_documents() {
         for document in 0..2 {
             damage(&documents_of_bad(&store)[document], way);
             load_two_images(&store);
-            store.run("bad:1", &[], &["cat", "/bad"]).prints("bad");
+            store.run("bad:1", &[], &["cat", "/bad"]).assert_stdout("bad");
             assert_eq!(store.names(), ["bad:1", "good:1"]);
         }
     }
@@ -108,20 +116,25 @@ fn a_damaged_index_is_never_treated_as_an_empty_one() {
     for way in 0..7 {
         damage(&index, way);
         let ran = store.gc();
-        ran.exits(1).complains("index.json").complains("nothing is removed");
+        ran.exits(1)
+            .assert_stderr_contains("index.json")
+            .assert_stderr_contains("nothing is removed");
         for arguments in
             [&["images"][..], &["rmi", "good:1"], &["tag", "good:1", "new:1"]]
         {
-            store.call(arguments).exits(1).complains("index.json");
+            store.call(arguments).exits(1).assert_stderr_contains("index.json");
         }
-        store.run("good:1", &[], &["true"]).exits(125).complains("index.json");
+        store
+            .run("good:1", &[], &["true"])
+            .exits(125)
+            .assert_stderr_contains("index.json");
         assert_eq!(content(), before);
         if index.is_dir() { fs::remove_dir(&index) } else { Ok(()) }.unwrap();
         let _ = fs::remove_file(&index);
         fs::write(&index, &list).unwrap();
     }
     store.gc().exits(0);
-    store.run("good:1", &[], &["cat", "/good"]).prints("good");
+    store.run("good:1", &[], &["cat", "/good"]).assert_stdout("good");
 }
 
 /// A `load` that is killed before it lists its image leaves such a store.
@@ -147,7 +160,7 @@ fn no_command_waits_for_a_fifo_in_place_of_a_file_of_the_store() {
     mkfifo(&archive, Mode::S_IRUSR).unwrap();
     let saved = store.dir().join("saved.tar");
     let save = ["save", "-o", saved.to_str().unwrap(), "bad:1"];
-    store.call(&save).exits(1).complains("no regular file");
+    store.call(&save).exits(1).assert_stderr_contains("no regular file");
     store.gc().exits(0);
     for name in ["lock", "names.lock"] {
         let lock = store.path().join(name);
@@ -157,7 +170,7 @@ fn no_command_waits_for_a_fifo_in_place_of_a_file_of_the_store() {
         for arguments in &commands[..if name == "lock" { 3 } else { 2 }] {
             // `gc` changes no name.
             if (name, arguments[0]) != ("names.lock", "gc") {
-                store.call(arguments).exits(1).complains(name);
+                store.call(arguments).exits(1).assert_stderr_contains(name);
             }
         }
         fs::remove_file(&lock).unwrap();

@@ -38,7 +38,7 @@ fn doctor_mounts_an_overlay_as_run_does() {
                 "the checks of the steps below are there: {name}"
             );
         }
-        assert!(store.bench().leaks().is_empty(), "{:?}", store.bench().leaks());
+        assert!(store.fixture().leaks().is_empty(), "{:?}", store.fixture().leaks());
     });
 }
 
@@ -54,12 +54,12 @@ fn doctor_creates_no_store() {
 #[test]
 fn doctor_reports_a_store_that_is_on_an_overlay() {
     let Some(store) = root().filter(|_| tool("mount")) else { return };
-    let bench = store.bench();
+    let fixture = store.fixture();
     let store_verdict_after = |mount: &str| {
         let script = format!("set -e; {mount}; exec \"$@\"");
         let starter = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
         let starter = [&starter[..], &[&script, "sh"]].concat();
-        let ran = bench.call_by(&starter, ["doctor", "--format", "json"]);
+        let ran = fixture.call_under(&starter, ["doctor", "--format", "json"]);
         let checks: Vec<Value> = serde_json::from_str(&ran.exits(0).out).expect("JSON");
         let check = checks.into_iter().find(|check| check["name"] == "store");
         check.expect("the store is checked")["verdict"].to_string()

@@ -2,7 +2,7 @@
 //! connect them.
 
 use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros};
-use kiste_tests::image::{self, CONFIG, INDEX, Layout, MANIFEST, Packed, digest};
+use kiste_tests::image::{self, CONFIG, Compression, INDEX, Layout, MANIFEST, digest};
 use serde_json::{Value, json};
 
 use crate::minimal_layer::minimal_layer;
@@ -19,7 +19,7 @@ fn assert_refused(store: &TestStore, layout: &Layout, words: &[&str]) {
         let ran = store.call(&["load", source.to_str().unwrap()]);
         ran.exits(1);
         for word in words {
-            ran.complains(word);
+            ran.assert_stderr_contains(word);
         }
         assert!(!ran.err.contains("panic") && ran.err.len() < 2000, "{}", ran.err);
         store.assert_empty(&format!("{words:?}"));
@@ -34,7 +34,7 @@ fn hex(digest: &Value) -> &str {
 fn changed_layout(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
     let mut layout = Layout::new();
     let mut manifest =
-        layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
+        layout.image("small:1", &[minimal_layer()], Compression::Plain, &json!({}));
     layout.manifests.clear();
     change(&mut layout, &mut manifest);
     layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
@@ -53,7 +53,7 @@ fn descriptor<'a>(manifest: &'a mut Value, which: &str) -> &'a mut Value {
 fn layout_and_blob(which: &str) -> (Layout, String) {
     let mut layout = Layout::new();
     let mut manifest =
-        layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
+        layout.image("small:1", &[minimal_layer()], Compression::Plain, &json!({}));
     let digest = match which {
         "manifest" => &layout.manifests[0]["digest"],
         _ => &descriptor(&mut manifest, which)["digest"],
@@ -83,7 +83,7 @@ fn a_layer_whose_archive_has_another_digest_is_refused() {
     as_root_and_as_user(|store| {
         let mut layout = Layout::new();
         let manifest =
-            layout.image("small:1", &[minimal_layer()], Packed::Gzip, &json!({}));
+            layout.image("small:1", &[minimal_layer()], Compression::Gzip, &json!({}));
         let digest = hex(&manifest["layers"][0]["digest"]);
         let blob = layout.files.get_mut(&format!("blobs/sha256/{digest}")).unwrap();
         blob[9] ^= 1; // RFC 1952: the operating system
@@ -94,7 +94,7 @@ fn a_layer_whose_archive_has_another_digest_is_refused() {
 #[test]
 fn a_layer_with_another_diff_id_than_the_configuration_is_refused() {
     as_root_and_as_user(|store| {
-        for packed in Packed::ALL {
+        for packed in Compression::ALL {
             let mut layout = Layout::new();
             let other = Archive::new().with(Entry::file("x", "other")).end();
             let config = image::configuration(&[other], &json!({})).to_string();
@@ -158,8 +158,8 @@ fn a_digest_that_is_a_path_is_refused() {
         }
         // Such a digest on the command line is also refused.
         for digest in ["sha256:../../x", "sha256:..", "../x"] {
-            store.call(&["inspect", digest]).exits(2).complains(digest);
-            store.run(digest, &[], &["true"]).exits(2).complains(digest);
+            store.call(&["inspect", digest]).exits(2).assert_stderr_contains(digest);
+            store.run(digest, &[], &["true"]).exits(2).assert_stderr_contains(digest);
         }
     });
 }
@@ -171,8 +171,12 @@ fn a_manifest_that_is_also_an_index_is_refused() {
     as_root_and_as_user(|store| {
         let layout_with = |media_type: &str, inner: Option<&str>| {
             let mut layout = Layout::new();
-            let mut manifest =
-                layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
+            let mut manifest = layout.image(
+                "small:1",
+                &[minimal_layer()],
+                Compression::Plain,
+                &json!({}),
+            );
             let descriptor = layout.manifests.pop().unwrap();
             manifest["manifests"] = json!([descriptor]);
             match inner {
@@ -199,7 +203,7 @@ fn a_media_type_that_contradicts_the_document_is_refused() {
     let Some(store) = root() else { return };
     let mut layout = Layout::new();
     let manifest =
-        layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
+        layout.image("small:1", &[minimal_layer()], Compression::Plain, &json!({}));
     layout.manifests.clear();
     layout.list("small:1", INDEX, manifest.to_string().as_bytes());
     assert_refused(&store, &layout, &["listed as"]);
@@ -212,13 +216,13 @@ fn nested_indexes_lead_to_the_image_for_this_machine() {
     layout.image(
         "x",
         &[minimal_layer()],
-        Packed::Gzip,
+        Compression::Gzip,
         &json!({"Env": ["WHICH=right"]}),
     );
     layout.image(
         "y",
         &[minimal_layer()],
-        Packed::Gzip,
+        Compression::Gzip,
         &json!({"Env": ["WHICH=wrong"]}),
     );
     let mut manifests = std::mem::take(&mut layout.manifests);
@@ -229,14 +233,14 @@ fn nested_indexes_lead_to_the_image_for_this_machine() {
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
     layout.list("small:1", INDEX, index.to_string().as_bytes());
     assert_eq!(store.load(layout.tar()), ["Loaded small:1"]);
-    store.run("small:1", &[], &["sh", "-c", "echo $WHICH"]).prints("right");
+    store.run("small:1", &[], &["sh", "-c", "echo $WHICH"]).assert_stdout("right");
 }
 
 #[test]
 fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
     let Some(store) = root() else { return };
     let mut layout = Layout::new();
-    layout.image("x", &[minimal_layer()], Packed::Plain, &json!({}));
+    layout.image("x", &[minimal_layer()], Compression::Plain, &json!({}));
     for _ in 0..200 {
         let manifests = std::mem::take(&mut layout.manifests);
         let index =
@@ -300,7 +304,7 @@ fn more_or_fewer_layers_than_the_configuration_has_are_refused() {
 fn a_document_of_more_than_4_mib_is_refused() {
     let Some(store) = root() else { return };
     let huge = format!("{{\"x\": \"{}\"", "a".repeat(64 << 20)).into_bytes();
-    let mut layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
+    let mut layout = Layout::of("small:1", &[minimal_layer()], Compression::Plain);
     layout.files.insert("index.json".into(), huge.clone());
     assert_refused(&store, &layout, &["index.json", "4 MiB"]);
 
@@ -359,7 +363,7 @@ fn a_docker_archive_cannot_name_files_outside_of_itself() {
 #[test]
 fn a_link_in_a_layout_does_not_lead_out_of_the_layout() {
     let Some(store) = root() else { return };
-    let layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
+    let layout = Layout::of("small:1", &[minimal_layer()], Compression::Plain);
     for (number, name) in
         ["index.json", "blobs", "blobs/sha256", "oci-layout"].into_iter().enumerate()
     {
@@ -402,7 +406,7 @@ fn several_gzip_members_are_one_stream() {
         let (first, second) = tar.split_at(tar.len() / 2);
         let packed = [gzip(first), gzip(second), gzip_of_zeros(20)].concat();
         let id = store.import(packed, "small:1");
-        store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+        store.run("small:1", &[], &["echo", "it runs"]).assert_stdout("it runs");
         assert_eq!(store.images()[0].id, id);
     });
 }

@@ -22,7 +22,9 @@ fn run_exits_with_the_commands_code_even_if_its_files_cannot_be_removed() {
     running.type_in("\n");
     let ran = running.end();
     assert_eq!(ran.code, 7, "{ran:?}");
-    ran.complains("warning: the files that the container has written stay");
+    ran.assert_stderr_contains(
+        "warning: the files that the container has written stay",
+    );
     fs::remove_file(&tmp).unwrap();
     store.gc().exits(0);
     assert_eq!(store.names_in("containers"), [""; 0]);

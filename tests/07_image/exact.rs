@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kiste_tests::Tree;
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed, digest};
+use kiste_tests::image::{Compression, Layout, digest};
 use kiste_tests::tree::{path, xattrs};
 
 use crate::minimal_layer::{minimal_archive, minimal_layer};
@@ -76,9 +76,9 @@ fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
     store
         .try_import([minimal_archive().cut(), tar.end()].concat())
         .exits(0)
-        .complains("data/x")
-        .complains("70000");
-    store.sh("small:1", &[], "stat -c %u:%g /data/x /data/y").prints("0:0\n5:6");
+        .assert_stderr_contains("data/x")
+        .assert_stderr_contains("70000");
+    store.sh("small:1", &[], "stat -c %u:%g /data/x /data/y").assert_stdout("0:0\n5:6");
 }
 
 #[test]
@@ -87,8 +87,11 @@ fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
     let tar =
         data_dir().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
     let ran = store.try_import([minimal_archive().cut(), tar].concat());
-    ran.exits(0).complains("owner");
-    store.sh("small:1", &[], "stat -c '%u:%g %a' /data/x").exits(0).prints("0:0 4755");
+    ran.exits(0).assert_stderr_contains("owner");
+    store
+        .sh("small:1", &[], "stat -c '%u:%g %a' /data/x")
+        .exits(0)
+        .assert_stdout("0:0 4755");
 }
 
 #[test]
@@ -240,8 +243,9 @@ fn a_device_that_would_be_a_whiteout_is_refused() {
     let tar = data_dir().with(Entry::char_device("data/x", 0, 0)).end();
     let below =
         Archive::new().with(Entry::dir("data")).with(Entry::file("data/x", "x")).end();
-    let layout = Layout::of("small:1", &[minimal_layer(), below, tar], Packed::Plain);
-    store.try_load(layout.tar()).exits(1).complains("entry \"data/x\"");
+    let layout =
+        Layout::of("small:1", &[minimal_layer(), below, tar], Compression::Plain);
+    store.try_load(layout.tar()).exits(1).assert_stderr_contains("entry \"data/x\"");
     store.assert_empty("a device 0:0");
 }
 
@@ -331,9 +335,9 @@ fn overlayfs_attributes_of_an_image_are_left_out() {
             )
             .end();
         let layers = [minimal_layer(), below, above];
-        let layout = Layout::of("small:1", &layers, Packed::Gzip);
+        let layout = Layout::of("small:1", &layers, Compression::Gzip);
         let ran = store.try_load(layout.tar());
-        ran.exits(0).complains("overlay");
+        ran.exits(0).assert_stderr_contains("overlay");
         let tree = store.tree_in_container("small:1", "/data");
         assert!(tree.has("d/kept") && tree.has("below"), "{tree:#?}");
         assert_eq!(tree.at("x").content, Some(digest(b"x")));
@@ -431,7 +435,7 @@ fn an_implied_directory_has_the_metadata_of_the_layer_below() {
         assert!(tree.has("d/above") && !tree.has("d/below"));
         store
             .sh("small:1", &[], "stat -c %a /tmp; stat -c %a:%u /")
-            .prints("1777\n751:0");
+            .assert_stdout("1777\n751:0");
     });
 }
 
@@ -441,6 +445,8 @@ fn the_root_directory_has_the_mode_and_the_owner_of_the_archive() {
         let top = Archive::new()
             .with(Entry::dir("./").mode(0o751).owner(11, 12).mtime_in_full("99.5"));
         store.import([top.cut(), minimal_layer()].concat(), "small:1");
-        store.sh("small:1", &[], "stat -c '%a %u:%g %Y' /").prints("751 11:12 99");
+        store
+            .sh("small:1", &[], "stat -c '%a %u:%g %Y' /")
+            .assert_stdout("751 11:12 99");
     });
 }

@@ -35,7 +35,12 @@ fn explain_narrates_the_calls_for_root() {
         }
     };
     let list = [BEGIN, defaults, cgroup, ENTER].concat();
-    explain::is_true(store.bench(), &list, &["--image", "small:1"], &["true"]);
+    explain::assert_narration_matches_strace(
+        store.fixture(),
+        &list,
+        &["--image", "small:1"],
+        &["true"],
+    );
 }
 
 #[test]
@@ -49,5 +54,10 @@ fn explain_narrates_the_calls_for_a_user() {
         child   fsmount mount_setattr move_mount
     ";
     let list = [BEGIN, defaults, ENTER].concat();
-    explain::is_true_of(user, &list, &["--image", "small:1"], &["true"]);
+    explain::assert_narration_matches_strace_of(
+        user,
+        &list,
+        &["--image", "small:1"],
+        &["true"],
+    );
 }

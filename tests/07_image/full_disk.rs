@@ -47,9 +47,10 @@ fn rmi_and_gc_work_on_a_full_disk() {
         store.file(&format!("{name}.tar"), archive.end());
     }
     let bash = ["unshare", "--mount", "bash", "-c", SCRIPT];
-    let ran = store.bench().call_by(&bash, [""; 0]);
+    let ran = store.fixture().call_under(&bash, [""; 0]);
     let expected =
         "Removed b:1\nrmi: exit code 1\n2\nRemoved a:1\n./\nc\nRemoved c:1\n3";
-    ran.prints(expected);
-    ran.complains("image none:1").complains("`rmi` and `gc` make room");
+    ran.assert_stdout(expected);
+    ran.assert_stderr_contains("image none:1")
+        .assert_stderr_contains("`rmi` and `gc` make room");
 }

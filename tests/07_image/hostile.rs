@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use kiste_tests::archive::{Archive, Entry, pax_record};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 use kiste_tests::{Ran, Tree};
 
 use crate::minimal_layer::minimal_layer;
@@ -44,7 +44,7 @@ pub fn assert_refused(store: &TestStore, archive: Archive, entry: &str) {
     canary(store);
     let before = files_outside(store);
     let (below, tar) = (Archive::new().with(Entry::dir("below")).end(), archive.end());
-    let layout = Layout::of("small:1", &[below, tar.clone()], Packed::Gzip);
+    let layout = Layout::of("small:1", &[below, tar.clone()], Compression::Gzip);
     let calls: [(&str, &dyn Fn() -> Ran); 2] = [
         ("import", &|| store.try_import(&tar)),
         ("load", &|| store.try_load(layout.tar())),
@@ -86,13 +86,14 @@ fn an_absolute_name_is_unpacked_below_the_directory_of_the_layer() {
             .with(Entry::file("x", "x").pax("path", format!("/{canary}/file")))
             .with(Entry::hard_link("/data/link", &made));
         let image =
-            Layout::of("small:1", &[minimal_layer(), archive.end()], Packed::Gzip);
+            Layout::of("small:1", &[minimal_layer(), archive.end()], Compression::Gzip);
         let ran = store.try_load(image.tar());
-        ran.exits(0).complains("note: 4 names begin with /; they are taken below");
+        ran.exits(0)
+            .assert_stderr_contains("note: 4 names begin with /; they are taken below");
         files_outside(store).is(&before);
         let tree = store.tree_in_container("small:1", &canary);
         assert!(tree.has("made") && tree.has("file") && tree.0.len() == 3, "{tree:#?}");
-        store.run("small:1", &[], &["cat", "/data/link"]).prints("x");
+        store.run("small:1", &[], &["cat", "/data/link"]).assert_stdout("x");
     });
 }
 
@@ -257,7 +258,7 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
             )
             .with(link);
         let ran = store.try_load(
-            Layout::of("small:1", &[minimal_layer(), archive.end()], Packed::Gzip)
+            Layout::of("small:1", &[minimal_layer(), archive.end()], Compression::Gzip)
                 .tar(),
         );
         files_outside(store).is(&before);
@@ -269,7 +270,7 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
                 ("link", (7, 7), (1, 500_000_000))
             );
         } else {
-            ran.exits(1).complains("data/d");
+            ran.exits(1).assert_stderr_contains("data/d");
             store.assert_empty("a directory that becomes a link");
         }
         // Here a directory replaces the link.
@@ -349,7 +350,7 @@ fn a_name_that_is_not_utf_8_keeps_its_bytes() {
         let archive =
             Archive::new().with(Entry::dir("data")).with(Entry::file(name, "x"));
         let layout =
-            Layout::of("small:1", &[minimal_layer(), archive.end()], Packed::Gzip);
+            Layout::of("small:1", &[minimal_layer(), archive.end()], Compression::Gzip);
         store.try_load(layout.tar()).exits(0);
         let tree = store.tree_in_container("small:1", "/data");
         assert!(
@@ -361,7 +362,7 @@ fn a_name_that_is_not_utf_8_keeps_its_bytes() {
         store
             .try_import(Archive::new().with(Entry::file(name, "x")).end())
             .exits(1)
-            .complains("\"../data/caf\u{fffd}\"");
+            .assert_stderr_contains("\"../data/caf\u{fffd}\"");
     });
 }
 
@@ -409,7 +410,7 @@ fn a_path_in_a_global_header_cannot_lead_out_of_the_layer() {
             .with(global)
             .with(Entry::file("data/x", "x"));
         let ran = store.try_load(
-            Layout::of("small:1", &[minimal_layer(), archive.end()], Packed::Gzip)
+            Layout::of("small:1", &[minimal_layer(), archive.end()], Compression::Gzip)
                 .tar(),
         );
         assert!([0, 1].contains(&ran.code), "{ran:?}");

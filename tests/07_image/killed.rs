@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 use kiste_tests::{Tree, eventually};
 
 use crate::minimal_layer::minimal_layer;
@@ -43,7 +43,7 @@ fn layout(name: &str, letter: &str) -> Vec<u8> {
         archive.with(Entry::file(format!("many/{number}"), letter))
     });
     let large = Archive::new().with(Entry::file("large", letter.repeat(1 << 20))).end();
-    Layout::of(name, &[minimal_layer(), many.end(), large], Packed::Gzip).tar()
+    Layout::of(name, &[minimal_layer(), many.end(), large], Compression::Gzip).tar()
 }
 
 /// Asserts that an image runs, and that all its layers have one of these letters.
@@ -90,7 +90,7 @@ fn a_killed_load_leaves_the_whole_image_or_nothing() {
         without_image > 0,
         "{without_image} killed before the end, {with_image} after it"
     );
-    store.call(&load).prints("Loaded small:1");
+    store.call(&load).assert_stdout("Loaded small:1");
     assert_whole(&store, "small:1", &["a"]);
 }
 
@@ -149,7 +149,7 @@ fn a_killed_rmi_or_gc_damages_nothing() {
             store.call(&["load", "-i", files[1].to_str().unwrap()]).exits(0);
         }
         assert_whole(&store, "b:1", &["b"]);
-        let run_dirs = store.bench().run_dirs();
+        let run_dirs = store.fixture().run_dirs();
         match round % 2 {
             0 => run_and_kill(&store, &["rmi", "b:1"], full_duration),
             _ => {
@@ -176,9 +176,9 @@ fn a_killed_commit_leaves_the_whole_image_or_nothing() {
     store.load(layout("a:1", "a"));
     let script = "for i in 1 2 3 4 5 6 7 8 9; do cp /large /l$i 2>/dev/null || cat /large > /l$i; done";
     let options = ["--image", "a:1", "--commit", "b:1"];
-    let arguments = store.bench().arguments(&options, &["sh", "-c", script]);
+    let arguments = store.fixture().arguments(&options, &["sh", "-c", script]);
     let run = |store: &TestStore| {
-        let mut command = Command::new(store.bench().exe());
+        let mut command = Command::new(store.fixture().exe());
         command.args(&arguments).stderr(Stdio::null()).spawn().unwrap()
     };
     let full_duration = duration(|| assert!(run(&store).wait().unwrap().success()));
@@ -188,7 +188,7 @@ fn a_killed_commit_leaves_the_whole_image_or_nothing() {
         if store.names().contains(&"b:1".to_owned()) {
             store
                 .sh("b:1", &[], "ls / | grep -c '^l[1-9]'; wc -c < /l9")
-                .prints("9\n1048576");
+                .assert_stdout("9\n1048576");
             store.call(&["rmi", "b:1"]).exits(0);
         }
         // The command dies with the runtime, and keeps the lock of the run directory
@@ -215,9 +215,9 @@ fn unfinished_files_in_tmp_are_removed_and_never_used() {
     std::fs::write(tmp.join("blob-x"), "half").unwrap();
     std::os::unix::fs::symlink("/etc", tmp.join("link")).unwrap();
     let before = Tree::of(std::path::Path::new("/etc/apt"));
-    store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+    store.run("small:1", &[], &["echo", "it runs"]).assert_stdout("it runs");
     store.gc().exits(0);
     assert_eq!(store.names_in("tmp"), [""; 0]);
     Tree::of(std::path::Path::new("/etc/apt")).is(&before);
-    store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+    store.run("small:1", &[], &["echo", "it runs"]).assert_stdout("it runs");
 }

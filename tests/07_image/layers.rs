@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 use serde_json::json;
 
 use crate::minimal_layer::minimal_layer;
@@ -31,8 +31,8 @@ fn a_hundred_and_twenty_eight_layers_make_one_root_file_system() {
             &[],
             "cat /top; echo; ls /layers | wc -l; echo x > /layers/1 && rm /layers/2 && ls /layers | wc -l",
         )
-        .prints("127\n127\n126");
-        store.sh("small:1", &[], "cat /layers/1 /layers/127").prints("1127");
+        .assert_stdout("127\n127\n126");
+        store.sh("small:1", &[], "cat /layers/1 /layers/127").assert_stdout("1127");
     });
 }
 
@@ -43,21 +43,23 @@ fn a_layer_that_two_images_share_is_stored_once() {
         layout.image(
             "a:1",
             &[minimal_layer(), layer(1), layer(2)],
-            Packed::Gzip,
+            Compression::Gzip,
             &json!({}),
         );
         layout.image(
             "b:1",
             &[minimal_layer(), layer(1), layer(3)],
-            Packed::Gzip,
+            Compression::Gzip,
             &json!({}),
         );
         store.load(layout.tar());
         // A layer with another compression is still the same layer.
-        store.load(Layout::of("c:1", &[minimal_layer(), layer(1)], Packed::Zstd).tar());
+        store.load(
+            Layout::of("c:1", &[minimal_layer(), layer(1)], Compression::Zstd).tar(),
+        );
         assert_eq!(store.names_in("layers").len(), 4);
         for (name, top) in [("a:1", "2"), ("b:1", "3"), ("c:1", "1")] {
-            store.run(name, &[], &["cat", "/top"]).prints(top);
+            store.run(name, &[], &["cat", "/top"]).assert_stdout(top);
         }
         store.call(&["rmi", "a:1"]).exits(0);
         store.gc().exits(0);
@@ -66,7 +68,7 @@ fn a_layer_that_two_images_share_is_stored_once() {
             3,
             "only the layer that no other image has is gone"
         );
-        store.run("b:1", &[], &["cat", "/top"]).prints("3");
+        store.run("b:1", &[], &["cat", "/top"]).assert_stdout("3");
         store.call(&["rmi", "b:1", "c:1"]).exits(0);
         store.gc().exits(0);
         store.assert_empty("rmi of all");
@@ -80,7 +82,9 @@ fn a_stored_layer_is_not_unpacked_again() {
     let path = store.layer(&[minimal_layer()]);
     let inode = || fs::metadata(&path).unwrap().ino();
     let before = inode();
-    store.load(Layout::of("other:1", &[minimal_layer(), layer(1)], Packed::Zstd).tar());
+    store.load(
+        Layout::of("other:1", &[minimal_layer(), layer(1)], Compression::Zstd).tar(),
+    );
     assert_eq!(inode(), before);
     assert_eq!(store.names_in("tmp"), [""; 0]);
 }
@@ -99,7 +103,7 @@ fn an_image_can_have_the_same_layer_twice() {
             layer(1),
             empty,
         ]);
-        store.sh("small:1", &[], "cat /top; ls /layers").prints("11\n2");
+        store.sh("small:1", &[], "cat /top; ls /layers").assert_stdout("11\n2");
     });
 }
 
@@ -109,8 +113,12 @@ fn a_store_can_be_at_any_path() {
         store.let_others_enter();
         let file = store.file(
             "layout.tar",
-            Layout::of("small:1", &[minimal_layer(), layer(1), layer(2)], Packed::Gzip)
-                .tar(),
+            Layout::of(
+                "small:1",
+                &[minimal_layer(), layer(1), layer(2)],
+                Compression::Gzip,
+            )
+            .tar(),
         );
         for name in [
             "a:b",
@@ -131,11 +139,11 @@ fn a_store_can_be_at_any_path() {
             let store_path = store_path.to_str().unwrap();
             store
                 .call_exactly(&["load", "--store", store_path, file.to_str().unwrap()])
-                .prints("Loaded small:1");
+                .assert_stdout("Loaded small:1");
             let script = "cat /top; echo x > /top; ls /layers | wc -l";
             let ran =
                 store.run("small:1", &["--store", store_path], &["sh", "-c", script]);
-            ran.prints("22");
+            ran.assert_stdout("22");
             let ran = store.call_exactly(&["images", "--store", store_path]);
             assert!(ran.exits(0).out.contains("small"), "{ran:?}");
         }
@@ -143,6 +151,8 @@ fn a_store_can_be_at_any_path() {
         store
             .call_exactly(&["load", "--store", "relative", file.to_str().unwrap()])
             .exits(0);
-        store.run("small:1", &["--store", "./relative"], &["cat", "/top"]).prints("2");
+        store
+            .run("small:1", &["--store", "./relative"], &["cat", "/top"])
+            .assert_stdout("2");
     });
 }

@@ -25,7 +25,7 @@ impl Container {
         running.wait_for("made");
         let ids = store.names_in("containers");
         let [id] = &ids[..] else { panic!("{ids:?}") };
-        let run_dir = store.bench().run_dirs().join(id);
+        let run_dir = store.fixture().run_dirs().join(id);
         (running, Container { id: id.clone(), run_dir })
     }
 
@@ -35,7 +35,7 @@ impl Container {
         let (running, container) = Container::start(store, image, "sleep 1000");
         let pid = running.pid;
         running.kill_runtime();
-        host::assert_dies(pid);
+        host::assert_exits(pid);
         container
     }
 
@@ -181,7 +181,9 @@ fn a_container_whose_run_directory_cannot_be_examined_is_kept_with_a_warning() {
         fs::rename(&orphan.run_dir, &aside).unwrap();
         fs::write(&orphan.run_dir, "a file").unwrap();
         let ran = store.call(&["rmi", "small:1"]);
-        ran.exits(0).complains("warning: ").complains(&orphan.id);
+        ran.exits(0)
+            .assert_stderr_contains("warning: ")
+            .assert_stderr_contains(&orphan.id);
         orphan.assert_kept(store);
         fs::remove_file(&orphan.run_dir).unwrap();
         fs::rename(&aside, &orphan.run_dir).unwrap();
@@ -195,10 +197,10 @@ fn a_users_container_is_kept_if_only_root_can_enter_its_run_directory() {
     let Some(store) = with_ranges() else { return };
     store.import(minimal_layer(), "small:1");
     let orphan = Container::orphan(&store, "small:1");
-    let run_dirs = store.bench().run_dirs();
+    let run_dirs = store.fixture().run_dirs();
     std::os::unix::fs::chown(&run_dirs, Some(0), Some(0)).unwrap();
     let ran = store.call(&["rmi", "small:1"]);
-    ran.exits(0).complains("warning: ").complains("EACCES");
+    ran.exits(0).assert_stderr_contains("warning: ").assert_stderr_contains("EACCES");
     orphan.assert_kept(&store);
     store.give(&run_dirs);
     store.gc().exits(0);
@@ -214,9 +216,14 @@ fn a_container_with_a_note_of_an_older_version_is_kept_with_a_hint() {
             |note: &mut Value| drop(note.as_object_mut().unwrap().remove("run_dir"));
         orphan.change_note(store, remove);
         let ran = store.gc();
-        ran.exits(0).complains("warning: ").complains("hint: an older version");
+        ran.exits(0)
+            .assert_stderr_contains("warning: ")
+            .assert_stderr_contains("hint: an older version");
         orphan.assert_kept(store);
-        store.run("small:1", &[], &["true"]).exits(0).complains(&orphan.id);
+        store
+            .run("small:1", &[], &["true"])
+            .exits(0)
+            .assert_stderr_contains(&orphan.id);
         orphan.assert_kept(store);
         let gone = store.dir().join("gone").display().to_string();
         orphan.change_note(store, |note| note["run_dir"] = json!(gone));
@@ -234,7 +241,9 @@ fn a_note_that_cannot_be_read_stops_the_removal_of_layers() {
     let orphan = Container::orphan(&store, "small:1");
     orphan.change_note(&store, |note| *note = json!("damaged"));
     let ran = store.call(&["rmi", "small:1"]);
-    ran.exits(1).complains("container.json").complains("hint: ");
+    ran.exits(1)
+        .assert_stderr_contains("container.json")
+        .assert_stderr_contains("hint: ");
     orphan.assert_kept(&store);
     fs::remove_dir_all(store.path().join("containers").join(&orphan.id)).unwrap();
     store.gc().exits(0);

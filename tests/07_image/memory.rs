@@ -3,7 +3,7 @@
 
 use kiste_tests::Ran;
 use kiste_tests::archive::{Archive, Entry, gzip, gzip_of_zeros, zstd, zstd_of_zeros};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 
 use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root};
@@ -19,7 +19,8 @@ fn call_with_192_mib(store: &TestStore, sub: &str, bytes: impl AsRef<[u8]>) -> R
     let arguments =
         [sub, "--store", store_path.to_str().unwrap(), file.to_str().unwrap()];
     let name = if sub == "import" { &["small:1"][..] } else { &[] };
-    let ran = store.bench().call_by(&["prlimit", LIMIT], [&arguments, name].concat());
+    let ran =
+        store.fixture().call_under(&["prlimit", LIMIT], [&arguments, name].concat());
     assert!([0, 1].contains(&ran.code), "the exit code is {}: {}", ran.code, ran.err);
     assert!(
         !ran.err.contains("panic") && !ran.err.contains("memory allocation"),
@@ -32,7 +33,7 @@ fn call_with_192_mib(store: &TestStore, sub: &str, bytes: impl AsRef<[u8]>) -> R
 #[test]
 fn an_ordinary_image_needs_little_memory() {
     let Some(store) = root() else { return };
-    for packed in Packed::ALL {
+    for packed in Compression::ALL {
         let large = Archive::new().with(Entry::file("large", vec![7; 60 << 20])).end();
         call_with_192_mib(
             &store,
@@ -66,7 +67,7 @@ fn zeros_after_the_end_take_no_memory() {
     ] {
         let ran = call_with_192_mib(&store, "import", bytes);
         if ran.code == 1 {
-            ran.complains("zeros");
+            ran.assert_stderr_contains("zeros");
             store.assert_empty("zeros after the end");
         }
     }
@@ -131,6 +132,8 @@ fn a_huge_document_is_not_read_into_memory() {
     let layout = Entry::file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#).bytes();
     let header = Entry::of_kind(b'0', "index.json").claims(256 << 20).bytes();
     let bytes = [gzip(&layout), gzip(&header), gzip_of_zeros(257)].concat();
-    call_with_192_mib(&store, "load", bytes).exits(1).complains("index.json");
+    call_with_192_mib(&store, "load", bytes)
+        .exits(1)
+        .assert_stderr_contains("index.json");
     store.assert_empty("a huge index");
 }

@@ -7,20 +7,20 @@ use crate::test_store::{as_root_and_as_user, root};
 use crate::this_step;
 
 #[test]
-fn every_option_of_the_steps_below_is_here() {
+fn every_option_of_the_earlier_steps_works() {
     let Some(store) = root() else { return };
-    options::of_the_steps_below_work(store.bench());
+    options::assert_earlier_options_work(store.fixture());
 }
 
 #[test]
 fn help_is_as_recorded() {
-    help::is_as_recorded(&this_step());
+    help::assert_help_is_as_recorded(&this_step());
 }
 
 #[test]
 fn the_examples_of_the_help_work_as_they_are_typed() {
     let Some(store) = root() else { return };
-    help::examples_work(store.bench(), &[], &[]);
+    help::assert_examples_work(store.fixture(), &[], &[]);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_limit_holds_in_a_container_of_an_image() {
     store
         .run("small:1", &["-m", "32m"], &hog)
         .exits(137)
-        .complains("out of memory (limit 32MiB");
+        .assert_stderr_contains("out of memory (limit 32MiB");
     let running = store.start("small:1", &["--pids-limit", "20"], &["sleep", "100"]);
     assert_eq!(kiste_tests::host::cgroup_value(running.pid, "pids.max").unwrap(), "20");
 }

@@ -14,7 +14,7 @@ use kiste_tests::host;
 fn call_with_closed_stdout(store: &TestStore, arguments: &[&str]) -> (i32, String) {
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
-    let child = Command::new(store.bench().exe())
+    let child = Command::new(store.fixture().exe())
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(writer)
@@ -31,7 +31,7 @@ fn call_with_closed_stdout(store: &TestStore, arguments: &[&str]) -> (i32, Strin
 #[test]
 fn every_subcommand_succeeds_although_the_reader_of_stdout_has_exited() {
     let Some(store) = root() else { return };
-    let (store_path, run_dirs) = (store.path(), store.bench().run_dirs());
+    let (store_path, run_dirs) = (store.path(), store.fixture().run_dirs());
     let store_path = ["--store", store_path.to_str().unwrap()];
     let tar = store.file("tiny.tar", minimal_layer());
     let import = ["import", tar.to_str().unwrap(), "small:1"];
@@ -42,7 +42,7 @@ fn every_subcommand_succeeds_although_the_reader_of_stdout_has_exited() {
     let running = store.start("small:1", &[], &["sleep", "1000"]);
     let pid = running.pid;
     running.kill_runtime();
-    host::assert_dies(pid);
+    host::assert_exits(pid);
     for arguments in [
         &["images"][..],
         &["images", "--format", "json"],

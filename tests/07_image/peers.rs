@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 use kiste_tests::{Ran, Tree, tool};
 
 use crate::minimal_layer::minimal_layer;
@@ -18,7 +18,7 @@ use crate::test_store::{TestStore, as_root_and_as_user, root};
 #[track_caller]
 fn run_script(store: &TestStore, script: &str) -> Ran {
     let text = format!("set -e -o pipefail; {script}");
-    let ran = store.bench().call_by(
+    let ran = store.fixture().call_under(
         &["unshare", "--mount", "--propagation", "private", "bash", "-c", &text],
         [""; 0],
     );
@@ -114,7 +114,7 @@ fn a_container_sees_the_files_that_umoci_unpacks() {
         return;
     }
     let Some(store) = root() else { return };
-    for packed in [Packed::Plain, Packed::Gzip] {
+    for packed in [Compression::Plain, Compression::Gzip] {
         let archive = store
             .file("rich.tar", Layout::of("1", &layers_of_every_kind(), packed).tar());
         let theirs = unpack_with_umoci(&store, &archive, "1");
@@ -198,7 +198,7 @@ fn podman(store: &TestStore, sub: &str) -> String {
         if sub == "run" {
             format!(
                 "--rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --cgroup-parent /{}-podman",
-                store.bench().cgroup_parent()
+                store.fixture().cgroup_parent()
             )
         } else {
             String::new()
@@ -208,7 +208,7 @@ fn podman(store: &TestStore, sub: &str) -> String {
 
 /// Removes the cgroups that podman leaves below the cgroup of this test.
 fn remove_cgroups(store: &TestStore) {
-    let name = format!("{}-podman", store.bench().cgroup_parent());
+    let name = format!("{}-podman", store.fixture().cgroup_parent());
     for cgroup in kiste_tests::host::cgroups_named(&name) {
         let removed = Command::new("find")
             .arg(&cgroup)
@@ -242,7 +242,7 @@ fn kiste_and_umoci_unpack_a_buildah_image_alike() {
     let theirs = unpack_with_umoci(&store, &made, &listed_name(&store, &made));
     assert!(theirs.has("remade/new") && !theirs.has("gone"));
     store.tree_in_container(&image, "/data").is(&theirs);
-    store.sh(&image, &[], "echo $A").prints("1");
+    store.sh(&image, &[], "echo $A").assert_stdout("1");
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn skopeo_copies_a_saved_image_which_loads_again() {
                 let out = if number == 2 { "out" } else { "out.tar" };
                 let ran =
                     store.call(&["load", store.dir().join(out).to_str().unwrap()]);
-                ran.prints("Loaded small:1");
+                ran.assert_stdout("Loaded small:1");
                 store.tree_in_container("small:1", "/data").is(&seen);
                 store.call(&["rmi", "small:1"]).exits(0);
             }
@@ -343,8 +343,8 @@ fn an_image_that_podman_saves_runs() {
             let line =
                 store.load(fs::read(store.dir().join("out.tar")).unwrap()).remove(0);
             let image = line.rsplit(' ').next().unwrap();
-            store.run(image, &[], &[]).prints("/");
-            store.sh(image, &[], "echo $A").prints("1");
+            store.run(image, &[], &[]).assert_stdout("/");
+            store.sh(image, &[], "echo $A").assert_stdout("1");
             store.call(&["rmi", image]).exits(0);
         }
     });

@@ -8,7 +8,7 @@
 use std::process::Command;
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 use kiste_tests::{lacks, tool};
 
 use crate::minimal_layer::minimal_layer;
@@ -64,7 +64,8 @@ fn layout(letter: &str) -> Vec<u8> {
         archive.with(Entry::file(format!("many/{number}"), letter.repeat(5000)))
     });
     let large = Archive::new().with(Entry::file("large", letter.repeat(1 << 20))).end();
-    Layout::of("small:1", &[minimal_layer(), many.end(), large], Packed::Gzip).tar()
+    Layout::of("small:1", &[minimal_layer(), many.end(), large], Compression::Gzip)
+        .tar()
 }
 
 /// Runs a script in its own mount namespace. The kernel unmounts the disks when the
@@ -72,7 +73,7 @@ fn layout(letter: &str) -> Vec<u8> {
 fn run_script(store: &TestStore, script: &str) {
     let script = [FUNCTIONS, script].concat();
     let mut bash = Command::new("unshare");
-    bash.args(["--mount", "bash", "-c", &script]).arg(store.bench().exe());
+    bash.args(["--mount", "bash", "-c", &script]).arg(store.fixture().exe());
     let output = bash.current_dir(store.dir()).output().expect("start unshare");
     let err = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(9) {
@@ -99,7 +100,8 @@ fn an_image_is_whole_after_a_power_cut_at_the_end_of_a_command() {
     let Some(store) = store_and_archives() else { return };
     store.file("root.tar", minimal_layer());
     let options = ["--image", "small:1", "--commit", "new:1"];
-    let run = store.bench().arguments(&options, &["sh", "-c", "echo it > /x; cat /x"]);
+    let run =
+        store.fixture().arguments(&options, &["sh", "-c", "echo it > /x; cat /x"]);
     let store_path = store.path().into_os_string();
     let run: Vec<String> = run
         .into_iter()
@@ -152,7 +154,7 @@ fn a_layer_that_lost_its_content_is_replaced_by_loading_again() {
     let file = store.file("a.tar", layout("a"));
     let load = ["load", "-i", file.to_str().unwrap()];
     let is_whole = |after: &str| {
-        store.call(&load).prints("Loaded small:1");
+        store.call(&load).assert_stdout("Loaded small:1");
         let ran = store.sh("small:1", &[], "cat /many/86 /large | wc -c");
         assert_eq!(ran.exits(0).out, "1053576\n", "after {after}");
         let saved = store.dir().join("saved.tar");
@@ -197,7 +199,9 @@ fn a_damaged_layer_is_not_replaced_while_a_container_uses_it() {
     let small = store.layer(&[minimal_layer()]);
     std::fs::write(small.join("bin/new"), "it").unwrap();
     let ran = store.try_load(layout("a"));
-    ran.exits(1).complains("is damaged, and container").complains("gc");
+    ran.exits(1)
+        .assert_stderr_contains("is damaged, and container")
+        .assert_stderr_contains("gc");
     assert!(small.join("bin/new").exists());
     drop(running);
     store.gc().exits(0);
@@ -210,7 +214,7 @@ fn a_stored_blob_is_not_written_again() {
     use std::os::unix::fs::MetadataExt;
     let Some(store) = root() else { return };
     let other = Archive::new().with(Entry::file("other", "it")).end();
-    store.load(Layout::of("one:1", &[minimal_layer()], Packed::Gzip).tar());
+    store.load(Layout::of("one:1", &[minimal_layer()], Compression::Gzip).tar());
     let blobs = || {
         let names = store.names_in("blobs/sha256").into_iter();
         let path = |name: &str| store.path().join("blobs/sha256").join(name);
@@ -218,8 +222,8 @@ fn a_stored_blob_is_not_written_again() {
         names.map(id).collect::<Vec<_>>()
     };
     let before = blobs();
-    store.load(Layout::of("two:1", &[minimal_layer(), other], Packed::Gzip).tar());
+    store.load(Layout::of("two:1", &[minimal_layer(), other], Compression::Gzip).tar());
     let after = blobs();
     assert!(before.iter().all(|blob| after.contains(blob)), "{before:?} {after:?}");
-    store.sh("two:1", &[], "cat /other").prints("it");
+    store.sh("two:1", &[], "cat /other").assert_stdout("it");
 }

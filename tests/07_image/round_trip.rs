@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use kiste_tests::archive::{Archive, Entry, gzip, zstd};
-use kiste_tests::image::{Layout, Packed, digest, docker_archive};
+use kiste_tests::image::{Compression, Layout, digest, docker_archive};
 use kiste_tests::{Terminal, Tree};
 use serde_json::json;
 
@@ -67,7 +67,7 @@ fn an_invalid_name_is_refused() {
         "a:-x", "a:\u{e9}", "-a",
     ] {
         let ran = store.call(&["import", tar.to_str().unwrap(), "--", name]);
-        ran.exits(2).complains(&name.escape_debug().to_string());
+        ran.exits(2).assert_stderr_contains(&name.escape_debug().to_string());
         store.assert_empty(name);
     }
 }
@@ -80,12 +80,14 @@ fn import_and_load_read_from_a_pipe() {
         store.call_with_stdin(&tar, &["import", "-", "piped:1"]).exits(0);
         let archive = store.file(
             "layout.tar",
-            Layout::of("loaded:1", &[minimal_layer()], Packed::Zstd).tar(),
+            Layout::of("loaded:1", &[minimal_layer()], Compression::Zstd).tar(),
         );
-        store.call_with_stdin(&archive, &["load", "-i", "-"]).prints("Loaded loaded:1");
+        store
+            .call_with_stdin(&archive, &["load", "-i", "-"])
+            .assert_stdout("Loaded loaded:1");
         assert_eq!(store.names(), ["loaded:1", "piped:1"]);
         for name in store.names() {
-            store.run(&name, &[], &["echo", "it runs"]).prints("it runs");
+            store.run(&name, &[], &["echo", "it runs"]).assert_stdout("it runs");
         }
     }
 }
@@ -93,18 +95,18 @@ fn import_and_load_read_from_a_pipe() {
 #[test]
 fn an_oci_layout_is_loaded_as_a_directory_and_as_an_archive() {
     as_root_and_as_user(|store| {
-        for packed in Packed::ALL {
+        for packed in Compression::ALL {
             let name = format!("small:{packed:?}").to_lowercase();
             let layout = Layout::of(&name, &[minimal_layer()], packed);
             let directory = store.dir().join("layout");
             layout.write(&directory);
             let ran = store.call(&["load", directory.to_str().unwrap()]);
-            ran.prints(&format!("Loaded {name}"));
-            store.run(&name, &[], &["echo", "it runs"]).prints("it runs");
+            ran.assert_stdout(&format!("Loaded {name}"));
+            store.run(&name, &[], &["echo", "it runs"]).assert_stdout("it runs");
             store.call(&["rmi", &name]).exits(0);
             for tar in [layout.tar(), gzip(&layout.tar()), zstd(&layout.tar())] {
                 assert_eq!(store.load(tar), [format!("Loaded {name}")]);
-                store.run(&name, &[], &["echo", "it runs"]).prints("it runs");
+                store.run(&name, &[], &["echo", "it runs"]).assert_stdout("it runs");
                 store.call(&["rmi", &name]).exits(0);
             }
             fs::remove_dir_all(directory).unwrap();
@@ -124,18 +126,18 @@ fn a_docker_archive_is_loaded_with_all_its_names() {
         let mut lines = store.load(archive);
         lines.sort();
         assert_eq!(lines, ["Loaded small:1", "Loaded small:2"]);
-        store.sh("small:2", &[], "cat /etc/layer; echo $A").prints("second1");
+        store.sh("small:2", &[], "cat /etc/layer; echo $A").assert_stdout("second1");
     });
 }
 
 #[test]
 fn all_images_of_an_archive_are_loaded() {
     let Some(store) = root() else { return };
-    let mut layout = Layout::of("one:1", &[minimal_layer()], Packed::Gzip);
+    let mut layout = Layout::of("one:1", &[minimal_layer()], Compression::Gzip);
     let layer = Archive::new().with(Entry::file("two", "2")).end();
-    layout.image("two:2", &[minimal_layer(), layer], Packed::Zstd, &json!({}));
+    layout.image("two:2", &[minimal_layer(), layer], Compression::Zstd, &json!({}));
     assert_eq!(store.load(layout.tar()), ["Loaded one:1", "Loaded two:2"]);
-    store.run("two:2", &[], &["cat", "/two"]).prints("2");
+    store.run("two:2", &[], &["cat", "/two"]).assert_stdout("2");
     store.run("one:1", &[], &["cat", "/two"]).exits(1);
 }
 
@@ -149,7 +151,7 @@ fn an_image_without_a_name_is_loaded_by_its_id() {
         lines.len() == 1 && id.starts_with("sha256:") && id.len() == 71,
         "{lines:?}"
     );
-    store.run(id, &[], &["echo", "it runs"]).prints("it runs");
+    store.run(id, &[], &["echo", "it runs"]).assert_stdout("it runs");
 }
 
 #[test]
@@ -253,7 +255,7 @@ fn save_and_unpack(store: &TestStore, image: &str) -> std::path::PathBuf {
 #[test]
 fn layers_are_saved_as_they_were_loaded() {
     let Some(store) = root() else { return };
-    for packed in Packed::ALL {
+    for packed in Compression::ALL {
         let mut layout = Layout::new();
         let manifest = layout.image(
             "small:1",
@@ -288,7 +290,10 @@ fn save_writes_to_a_pipe() {
         store_path.display(),
         other.display()
     );
-    store.bench().run_through_shell(&script).prints("Loaded small:1\nindex.json");
+    store
+        .fixture()
+        .run_through_shell(&script)
+        .assert_stdout("Loaded small:1\nindex.json");
 }
 
 #[test]
@@ -296,10 +301,10 @@ fn save_and_export_refuse_to_write_to_a_terminal() {
     let Some(store) = root() else { return };
     store.load_on_minimal_layer(&[]);
     for sub in ["save", "export"] {
-        let (exe, store_path) = (store.bench().exe().into(), store.path().into());
+        let (exe, store_path) = (store.fixture().exe().into(), store.path().into());
         let words: [OsString; 5] =
             [exe, sub.into(), "--store".into(), store_path, "small:1".into()];
-        let (code, shown) = Terminal::start_any(store.dir(), &words).ends();
+        let (code, shown) = Terminal::start_command(store.dir(), &words).ends();
         assert!(
             [1, 2].contains(&code)
                 && shown.contains("terminal")

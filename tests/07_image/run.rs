@@ -20,11 +20,14 @@ fn files_written_in_one_run_are_gone_in_the_next() {
         let layer = Tree::of(&store.layer(&[minimal_layer()]));
         let script = "ls /made; touch /made; echo changed > /etc/passwd; rm /etc/group; chmod 700 /home; mkdir /home/x; ls /made";
         for _ in 0..2 {
-            store.sh("small:1", &[], script).exits(0).complains("No such file");
+            store
+                .sh("small:1", &[], script)
+                .exits(0)
+                .assert_stderr_contains("No such file");
         }
         store
             .sh("small:1", &[], "grep -c alice /etc/passwd; ls /etc; ls /home")
-            .prints("1\ngroup\npasswd\nalice");
+            .assert_stdout("1\ngroup\npasswd\nalice");
         Tree::of(&store.layer(&[minimal_layer()])).is(&layer);
         assert_eq!(store.names_in("containers"), [""; 0]);
     });
@@ -73,18 +76,20 @@ fn a_read_only_root_cannot_be_written_anywhere() {
         store.import(minimal_layer(), "small:1");
         let script = "for at in / /etc /tmp /home/alice; do touch $at/made 2>/dev/null && echo $at; done; echo > /etc/passwd || echo refused";
         let ran = store.sh("small:1", &["--read-only"], script);
-        ran.prints("refused").complains("Read-only file system");
+        ran.assert_stdout("refused").assert_stderr_contains("Read-only file system");
         store
             .sh(
                 "small:1",
                 &["--read-only", "--tmpfs", "/tmp"],
                 "touch /tmp/made && ls /tmp",
             )
-            .prints("made");
+            .assert_stdout("made");
         // A mount point that is not in the image is created in the read-only root.
         let volume = format!("{}:/new/place", store.dir().display());
         store.let_others_enter();
-        store.sh("small:1", &["--read-only", "-v", &volume], "ls /new").prints("place");
+        store
+            .sh("small:1", &["--read-only", "-v", &volume], "ls /new")
+            .assert_stdout("place");
     });
 }
 
@@ -112,7 +117,7 @@ fn a_second_run_unpacks_nothing() {
                 fs::remove_file(blob).unwrap();
             }
         }
-        store.run("small:1", &[], &["cat", "/x"]).prints("x");
+        store.run("small:1", &[], &["cat", "/x"]).assert_stdout("x");
         assert_eq!(inodes(), before);
     });
 }
@@ -122,12 +127,20 @@ fn an_unknown_image_is_named_with_a_hint() {
     as_root_and_as_user(|store| {
         for name in ["small:1", "small", "host.example/a/b:c"] {
             let ran = store.run(name, &[], &["echo", "it runs"]);
-            ran.exits(125).complains(name).complains("hint: ");
+            ran.exits(125)
+                .assert_stderr_contains(name)
+                .assert_stderr_contains("hint: ");
             assert_eq!(ran.out, "");
         }
         store.import(minimal_layer(), "small:1");
-        store.run("small:2", &[], &["true"]).exits(125).complains("small:2");
-        store.run("small", &[], &["true"]).exits(125).complains("small:latest");
+        store
+            .run("small:2", &[], &["true"])
+            .exits(125)
+            .assert_stderr_contains("small:2");
+        store
+            .run("small", &[], &["true"])
+            .exits(125)
+            .assert_stderr_contains("small:latest");
     });
 }
 
@@ -135,32 +148,32 @@ fn an_unknown_image_is_named_with_a_hint() {
 fn an_image_and_a_root_file_system_exclude_each_other() {
     let Some(store) = root() else { return };
     store.import(minimal_layer(), "small:1");
-    let rootfs = store.bench().rootfs().to_str().unwrap().to_owned();
+    let rootfs = store.fixture().rootfs().to_str().unwrap().to_owned();
     let ran = store.run("small:1", &["--rootfs", &rootfs], &["true"]);
-    ran.exits(2).complains("--rootfs").complains("--image");
+    ran.exits(2).assert_stderr_contains("--rootfs").assert_stderr_contains("--image");
     for option in [["--entrypoint", "/bin/sh"], ["--commit", "x"]] {
         store
-            .bench()
+            .fixture()
             .run(&option, &["echo", "it runs"])
             .exits(2)
-            .complains("--rootfs")
-            .complains(option[0]);
+            .assert_stderr_contains("--rootfs")
+            .assert_stderr_contains(option[0]);
         store
             .call_exactly(&["run", option[0], option[1], "echo", "it runs"])
             .exits(2)
-            .complains("--image");
+            .assert_stderr_contains("--image");
     }
     let ran = store.call_exactly(&["run", "--rootfs", &rootfs]);
-    ran.exits(2).complains("COMMAND");
+    ran.exits(2).assert_stderr_contains("COMMAND");
 }
 
 #[test]
 fn an_image_is_run_by_its_id_or_by_the_beginning_of_the_id() {
     let Some(store) = root() else { return };
     let id = store.import(minimal_layer(), "small:1");
-    store.run(&id, &[], &["echo", "it runs"]).prints("it runs");
-    store.run(&id[7..], &[], &["echo", "it runs"]).prints("it runs");
-    store.run(&id[7..19], &[], &["echo", "it runs"]).prints("it runs");
+    store.run(&id, &[], &["echo", "it runs"]).assert_stdout("it runs");
+    store.run(&id[7..], &[], &["echo", "it runs"]).assert_stdout("it runs");
+    store.run(&id[7..19], &[], &["echo", "it runs"]).assert_stdout("it runs");
 }
 
 #[test]
@@ -178,14 +191,16 @@ fn with_userns_auto_the_container_sees_the_images_owners() {
     }
     let script = "stat -c '%u:%g' / /etc/passwd /data/x; echo more >> /data/x; chown 33:34 /data/d; stat -c %u:%g /data/d; \
                   touch /made; stat -c %u:%g /made; rm /etc/passwd && echo gone";
-    store.sh("small:1", &auto, script).prints("0:0\n0:0\n1000:1001\n33:34\n0:0\ngone");
+    store
+        .sh("small:1", &auto, script)
+        .assert_stdout("0:0\n0:0\n1000:1001\n33:34\n0:0\ngone");
     store
         .sh(
             "small:1",
             &[&auto[..], &["-u", "alice"]].concat(),
             "cat /data/x; echo mine > /data/d/y && stat -c %u:%g /data/d/y",
         )
-        .prints("x1000:1001");
+        .assert_stdout("x1000:1001");
     // Two containers have different ids outside, and share the layers.
     let running = [0, 1].map(|_| store.start("small:1", &auto, &["sleep", "100"]));
     let uids = running.each_ref().map(|it| host::status(it.pid, "Uid"));
@@ -206,11 +221,11 @@ fn the_owner_of_a_file_of_the_image_can_change_it() {
             );
         store.load_on_minimal_layer(&[layer.end()]);
         let script = "echo y >> /data/x && cat /data/x && mv /data/x /data/z && mkdir /data/d && rm /data/z && ls /data";
-        store.sh("small:1", &["-u", "alice"], script).prints("xy\nd");
+        store.sh("small:1", &["-u", "alice"], script).assert_stdout("xy\nd");
         store
             .sh("small:1", &["-u", "bin"], "cat /data/x")
             .exits(1)
-            .complains("Permission denied");
+            .assert_stderr_contains("Permission denied");
         store
             .sh(
                 "small:1",
@@ -288,7 +303,7 @@ fn gc_removes_the_container_of_a_killed_runtime() {
             store.start("small:1", &[], &["sh", "-c", "touch /made; exec sleep 100"]);
         let pid = running.pid;
         running.kill_runtime();
-        host::assert_dies(pid);
+        host::assert_exits(pid);
         assert_eq!(store.names_in("containers").len(), 1);
         let living = store.start("small:1", &[], &["sleep", "100"]);
         store.gc().exits(0);
@@ -310,20 +325,23 @@ fn gc_removes_the_container_of_a_killed_runtime() {
 fn a_failed_start_leaves_no_files() {
     as_root_and_as_user(|store| {
         store.import(minimal_layer(), "small:1");
-        store.run("small:1", &[], &["nosuch"]).exits(127).complains("nosuch");
+        store
+            .run("small:1", &[], &["nosuch"])
+            .exits(127)
+            .assert_stderr_contains("nosuch");
         store.run("small:1", &[], &["/etc/passwd"]).exits(126);
         store
             .run("small:1", &["-v", "/nonexistent:/x"], &["true"])
             .exits(125)
-            .complains("/nonexistent");
+            .assert_stderr_contains("/nonexistent");
         store
             .run("small:1", &["-u", "nosuch"], &["true"])
             .exits(125)
-            .complains("nosuch");
+            .assert_stderr_contains("nosuch");
         store.run("small:1", &["--commit", "UPPER"], &["true"]).exits(2);
         assert_eq!(store.names_in("containers"), [""; 0]);
         assert_eq!(store.names_in("tmp"), [""; 0]);
-        assert!(!store.bench().run_dirs().exists());
+        assert!(!store.fixture().run_dirs().exists());
     });
 }
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{self, CONFIG, Layout, MANIFEST, Packed, digest};
+use kiste_tests::image::{self, CONFIG, Compression, Layout, MANIFEST, digest};
 use serde_json::{Value, json};
 
 use crate::minimal_layer::{minimal_archive, minimal_layer};
@@ -24,7 +24,7 @@ fn add_manifest_json(layout: &mut Layout, names: Value, config: &str, tar: &[u8]
 /// Makes a layout of one image without a name, and returns its configuration too.
 fn unnamed_layout() -> (Layout, String) {
     let mut layout = Layout::new();
-    layout.image("x", &[minimal_layer()], Packed::Plain, &json!({}));
+    layout.image("x", &[minimal_layer()], Compression::Plain, &json!({}));
     layout.manifests[0].as_object_mut().unwrap().remove("annotations");
     (layout, image::configuration(&[minimal_layer()], &json!({})).to_string())
 }
@@ -32,7 +32,7 @@ fn unnamed_layout() -> (Layout, String) {
 /// Asserts that an archive is refused with these words.
 #[track_caller]
 fn assert_refused(store: &TestStore, archive: Vec<u8>, words: &str) {
-    store.try_load(archive).exits(1).complains(words);
+    store.try_load(archive).exits(1).assert_stderr_contains(words);
     store.assert_empty(words);
 }
 
@@ -62,7 +62,7 @@ fn layers_may_be_listed_in_manifest_json_alone() {
                 image::configuration(&[minimal_layer()], &json!({})).to_string();
             let mut layout = Layout::new();
             let descriptor = layout.blob(CONFIG, config.as_bytes());
-            layout.blob(Packed::Plain.media_type(), &minimal_layer());
+            layout.blob(Compression::Plain.media_type(), &minimal_layer());
             let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor, "layers": layers});
             layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
             assert_refused(store, layout.tar(), "layers");
@@ -73,7 +73,7 @@ fn layers_may_be_listed_in_manifest_json_alone() {
                 &minimal_layer(),
             );
             assert_eq!(store.load(layout.tar()), ["Loaded small:1"]);
-            store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+            store.run("small:1", &[], &["echo", "it runs"]).assert_stdout("it runs");
             store.call(&["rmi", "small:1"]).exits(0);
         }
     });
@@ -97,12 +97,12 @@ fn an_image_without_a_name_in_the_index_has_its_names_in_manifest_json() {
 #[test]
 fn a_name_that_two_images_have_is_refused() {
     let Some(store) = root() else { return };
-    let mut layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
+    let mut layout = Layout::of("small:1", &[minimal_layer()], Compression::Plain);
     let other = minimal_archive().with(Entry::file("other", "x")).end();
     let config = image::configuration(std::slice::from_ref(&other), &json!({}));
     let config = config.to_string();
     layout.blob(CONFIG, config.as_bytes());
-    layout.blob(Packed::Plain.media_type(), &other);
+    layout.blob(Compression::Plain.media_type(), &other);
     add_manifest_json(&mut layout, json!(["small:1"]), &config, &other);
     assert_refused(&store, layout.tar(), "two images have this name");
 }
@@ -117,10 +117,12 @@ fn an_artifact_that_is_no_image_is_left_out_with_a_note() {
         let artifact = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [other]});
         layout.list("sig:1", MANIFEST, artifact.to_string().as_bytes());
         assert_refused(store, layout.tar(), "1 artifacts in it are no images");
-        layout.image("small:1", &[minimal_layer()], Packed::Plain, &json!({}));
+        layout.image("small:1", &[minimal_layer()], Compression::Plain, &json!({}));
         for _ in 0..2 {
             let ran = store.try_load(layout.tar());
-            ran.exits(0).complains("note: 1 artifacts that are no images are left out");
+            ran.exits(0).assert_stderr_contains(
+                "note: 1 artifacts that are no images are left out",
+            );
             assert_eq!(store.names(), ["small:1"]);
             store.call(&["rmi", "small:1"]).exits(0);
             layout.manifests.reverse();
@@ -144,13 +146,15 @@ fn the_configuration_says_which_image_is_for_this_machine() {
             image::configuration(&[minimal_layer()], &json!({"Env": ["WHICH=no"]}));
         other(&mut config);
         let config = layout.blob(CONFIG, config.to_string().as_bytes());
-        let layer = layout.blob(Packed::Plain.media_type(), &minimal_layer());
+        let layer = layout.blob(Compression::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
-        layout.image("small:1", &[minimal_layer()], Packed::Plain, &plain);
+        layout.image("small:1", &[minimal_layer()], Compression::Plain, &plain);
         for _ in 0..2 {
             assert_eq!(store.load(layout.tar()), ["Loaded small:1"]);
-            store.run("small:1", &[], &["sh", "-c", "echo $WHICH"]).prints("plain");
+            store
+                .run("small:1", &[], &["sh", "-c", "echo $WHICH"])
+                .assert_stdout("plain");
             store.call(&["rmi", "small:1"]).exits(0);
             layout.manifests.reverse();
         }
@@ -162,7 +166,8 @@ fn the_configuration_says_which_image_is_for_this_machine() {
 fn a_directory_that_skopeo_writes_is_loaded() {
     as_root_and_as_user(|store| {
         let mut layout = Layout::new();
-        let manifest = layout.image("x", &[minimal_layer()], Packed::Gzip, &json!({}));
+        let manifest =
+            layout.image("x", &[minimal_layer()], Compression::Gzip, &json!({}));
         let directory = store.dir().join("dir");
         let mut dir = Layout::new();
         let by_name = |(name, bytes): (&String, &Vec<u8>)| {
@@ -203,7 +208,7 @@ fn a_configuration_may_lack_fields_that_other_programs_omit() {
         change(&mut config);
         let mut layout = Layout::new();
         let config = layout.blob(CONFIG, config.to_string().as_bytes());
-        let layer = layout.blob(Packed::Plain.media_type(), &minimal_layer());
+        let layer = layout.blob(Compression::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
         store.load(layout.tar());
@@ -216,7 +221,7 @@ fn a_configuration_may_lack_fields_that_other_programs_omit() {
 #[test]
 fn a_link_to_a_layouts_directory_is_loaded() {
     let Some(store) = root() else { return };
-    let layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
+    let layout = Layout::of("small:1", &[minimal_layer()], Compression::Plain);
     let (directory, link) = (store.dir().join("layout"), store.dir().join("result"));
     layout.write(&directory);
     symlink(&directory, &link).unwrap();
@@ -227,7 +232,7 @@ fn a_link_to_a_layouts_directory_is_loaded() {
     std::fs::rename(directory.join(name), store.dir().join("blob")).unwrap();
     symlink(store.dir().join("blob"), directory.join(name)).unwrap();
     let ran = store.call(&["load", directory.to_str().unwrap()]);
-    ran.exits(1).complains("is a link that leads out of it");
+    ran.exits(1).assert_stderr_contains("is a link that leads out of it");
 }
 
 /// In its annotation, containerd expects a whole reference, with the registry.
@@ -255,7 +260,7 @@ fn a_host_in_a_name_may_have_capitals() {
 #[test]
 fn an_archive_that_has_a_file_twice_is_refused() {
     let Some(store) = root() else { return };
-    let layout = Layout::of("small:1", &[minimal_layer()], Packed::Plain);
+    let layout = Layout::of("small:1", &[minimal_layer()], Compression::Plain);
     let twice = |name: &str, bytes: &[u8]| {
         let all =
             layout.all().into_iter().fold(Archive::new(), |all, (name, bytes)| {
@@ -288,7 +293,7 @@ fn ambiguous_json_keys_are_refused() {
         assert_ne!(odd, config);
         let mut layout = Layout::new();
         let config = layout.blob(CONFIG, odd.as_bytes());
-        let layer = layout.blob(Packed::Plain.media_type(), &minimal_layer());
+        let layer = layout.blob(Compression::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         let manifest = manifest.to_string();
         layout.list("small:1", MANIFEST, manifest.as_bytes());
@@ -297,6 +302,6 @@ fn ambiguous_json_keys_are_refused() {
     // Labels and unknown fields may have any key.
     let labels = json!({"Labels": {"name": "a", "Name": "b", "config": "c"}, "New": {"user": 1}});
     let mut layout = Layout::new();
-    layout.image("small:1", &[minimal_layer()], Packed::Plain, &labels);
+    layout.image("small:1", &[minimal_layer()], Compression::Plain, &labels);
     store.load(layout.tar());
 }

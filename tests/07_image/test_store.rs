@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use kiste_tests::image::{Layout, Packed, chain_id};
+use kiste_tests::image::{Compression, Layout, chain_id};
 use kiste_tests::tasks::in_addition;
 use kiste_tests::tree::Node;
 use kiste_tests::user::{GIDS, UIDS};
-use kiste_tests::{Bench, Ran, Running, Tree, User};
+use kiste_tests::{Fixture, Ran, Running, Tree, User};
 use serde_json::Value;
 
 use crate::minimal_layer::minimal_layer;
@@ -20,13 +20,13 @@ const NEEDS: &[&str] = &["pivot-root", "user-namespace", "overlay"];
 
 /// A store of root or of a user.
 pub enum TestStore {
-    Root(Bench),
+    Root(Fixture),
     User(User),
 }
 
 /// Makes a store that belongs to root.
 pub fn root() -> Option<TestStore> {
-    Bench::of(this_step(), &[NEEDS, &["root"]].concat()).map(TestStore::Root)
+    Fixture::of(this_step(), &[NEEDS, &["root"]].concat()).map(TestStore::Root)
 }
 
 /// Makes a store of a user with ranges of ids in /etc/subuid and /etc/subgid.
@@ -55,22 +55,22 @@ pub struct ListedImage {
 }
 
 impl TestStore {
-    /// Returns the bench in which the store is.
-    pub fn bench(&self) -> &Bench {
+    /// Returns the fixture in which the store is.
+    pub fn fixture(&self) -> &Fixture {
         match self {
-            TestStore::Root(bench) => bench,
-            TestStore::User(user) => user.bench(),
+            TestStore::Root(fixture) => fixture,
+            TestStore::User(user) => user.fixture(),
         }
     }
 
     /// Returns the test's directory.
     pub fn dir(&self) -> &Path {
-        self.bench().dir()
+        self.fixture().dir()
     }
 
     /// Returns the directory of the store.
     pub fn path(&self) -> PathBuf {
-        self.bench().store()
+        self.fixture().store()
     }
 
     /// Makes the store's owner the owner of this path.
@@ -91,7 +91,7 @@ impl TestStore {
     /// Runs the program with exactly these arguments.
     pub fn call_exactly(&self, arguments: &[&str]) -> Ran {
         match self {
-            TestStore::Root(bench) => bench.call(arguments),
+            TestStore::Root(fixture) => fixture.call(arguments),
             TestStore::User(user) => user.call(arguments),
         }
     }
@@ -106,7 +106,7 @@ impl TestStore {
 
     /// Returns the command that `call` runs, without input and output.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.bench().exe());
+        let mut command = Command::new(self.fixture().exe());
         command.arg(arguments[0]).arg("--store").arg(self.path()).args(&arguments[1..]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
@@ -120,7 +120,7 @@ impl TestStore {
         let script = format!("exec \"$@\" < {}", stdin.display());
         let shell = ["sh", "-c", &script, "sh"];
         match self {
-            TestStore::Root(bench) => bench.call_by(&shell, arguments),
+            TestStore::Root(fixture) => fixture.call_under(&shell, arguments),
             TestStore::User(user) => {
                 user.as_user = shell.map(String::from).to_vec();
                 let ran = user.call(arguments);
@@ -132,14 +132,14 @@ impl TestStore {
 
     /// Runs `gc`, on this store and on the test's run directories.
     pub fn gc(&self) -> Ran {
-        self.call(&["gc", "--run-dir", self.bench().run_dirs().to_str().unwrap()])
+        self.call(&["gc", "--run-dir", self.fixture().run_dirs().to_str().unwrap()])
     }
 
     /// Runs a command in a container of an image, until it ends.
     pub fn run(&self, image: &str, options: &[&str], command: &[&str]) -> Ran {
         let options = [&["--image", image], options].concat();
         match self {
-            TestStore::Root(bench) => bench.run(&options, command),
+            TestStore::Root(fixture) => fixture.run(&options, command),
             TestStore::User(user) => user.run(&options, command),
         }
     }
@@ -153,7 +153,7 @@ impl TestStore {
     pub fn start(&self, image: &str, options: &[&str], command: &[&str]) -> Running {
         let options = [&["--image", image], options].concat();
         match self {
-            TestStore::Root(bench) => bench.start(&options, command),
+            TestStore::Root(fixture) => fixture.start(&options, command),
             TestStore::User(user) => user.start(&options, command),
         }
     }
@@ -208,7 +208,7 @@ impl TestStore {
     pub fn load_on_minimal_layer(&self, layers: &[Vec<u8>]) {
         let layers = [&[minimal_layer()], layers].concat();
         assert_eq!(
-            self.load(Layout::of("small:1", &layers, Packed::Gzip).tar()),
+            self.load(Layout::of("small:1", &layers, Compression::Gzip).tar()),
             ["Loaded small:1"]
         );
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use kiste_tests::archive::{Archive, Entry, gzip_of_zeros};
-use kiste_tests::image::{Layout, Packed, digest};
+use kiste_tests::image::{Compression, Layout, digest};
 use kiste_tests::{Ran, tool};
 
 use crate::minimal_layer::minimal_layer;
@@ -29,7 +29,7 @@ fn run_script_in_mount_namespace(
 ) -> Ran {
     let unshare = ["unshare", "--mount", "--propagation", "private"];
     let starter = [&unshare[..], &["sh", "-c", script, "sh"]].concat();
-    store.bench().call_by(&starter, arguments)
+    store.fixture().call_under(&starter, arguments)
 }
 
 #[test]
@@ -44,7 +44,8 @@ fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
     let large = Archive::new().with(Entry::file("large", vec![b'x'; 12 << 20])).end();
     let layout = store.file(
         "layout.tar",
-        Layout::of("small:1", &[minimal_layer(), large.clone()], Packed::Gzip).tar(),
+        Layout::of("small:1", &[minimal_layer(), large.clone()], Compression::Gzip)
+            .tar(),
     );
     let tar = store.file("large.tar", large);
     let store_path = format!("{disk}/store");
@@ -89,7 +90,7 @@ fn a_decompression_bomb_is_refused() {
         &prepare,
         &["import", "--store", &store_path, bomb.to_str().unwrap(), "small:1"],
     );
-    ran.exits(1).complains("entry \"bomb\"");
+    ran.exits(1).assert_stderr_contains("entry \"bomb\"");
     assert!(ran.err.contains("No space left") || ran.err.contains("free"), "{ran:?}");
 }
 
@@ -102,7 +103,7 @@ fn a_container_that_fills_the_disk_is_removed_at_its_end() {
     }
     let Some(store) = root() else { return };
     let tar = store.file("tiny.tar", minimal_layer());
-    let (path, exe) = (store.path(), store.bench().exe().display());
+    let (path, exe) = (store.path(), store.fixture().exe().display());
     fs::create_dir(&path).unwrap();
     let path = path.display();
     let script = format!(
@@ -114,7 +115,7 @@ fn a_container_that_fills_the_disk_is_removed_at_its_end() {
     let fill =
         "i=0; while (: > /$i) 2> /dev/null; do i=$((i + 1)); done; echo $((i > 100))";
     let arguments =
-        store.bench().arguments(&["--image", "small:1"], &["sh", "-c", fill]);
+        store.fixture().arguments(&["--image", "small:1"], &["sh", "-c", fill]);
     let ran = run_script_in_mount_namespace(&store, &script, arguments);
     assert_eq!(ran.exits(0).out.trim_end(), "1", "nothing is left: {ran:?}");
 }
@@ -147,16 +148,16 @@ fn a_read_only_store_can_be_read() {
     ] {
         run_in_mount_namespace(&store, &prepare, arguments)
             .exits(1)
-            .complains("Read-only file system")
-            .complains(store_path);
+            .assert_stderr_contains("Read-only file system")
+            .assert_stderr_contains(store_path);
     }
-    let arguments = store.bench().arguments(&["--image", "small:1"], &["true"]);
+    let arguments = store.fixture().arguments(&["--image", "small:1"], &["true"]);
     let arguments: Vec<_> =
         arguments.iter().map(|word| word.to_str().unwrap()).collect();
     run_in_mount_namespace(&store, &prepare, &arguments)
         .exits(125)
-        .complains("Read-only file system")
-        .complains("hint: the store must be writable");
+        .assert_stderr_contains("Read-only file system")
+        .assert_stderr_contains("hint: the store must be writable");
     assert_eq!(store.names(), ["small:1"]);
 }
 
@@ -179,7 +180,7 @@ fn a_store_that_another_user_owns_is_refused() {
             let now = fs::metadata(&store_path).unwrap().permissions().mode() & 0o7777;
             assert!(ran.code == 1 || now == 0o700, "{now:o} {ran:?}");
         } else {
-            ran.exits(1).complains(store_path.to_str().unwrap());
+            ran.exits(1).assert_stderr_contains(store_path.to_str().unwrap());
             assert_eq!(
                 fs::read_dir(&store_path).unwrap().count(),
                 0,
@@ -197,7 +198,7 @@ fn a_store_must_be_a_directory() {
         let store_path = store.file("store", "a file");
         let assert_refused = || {
             let ran = store.call(&["import", file.to_str().unwrap(), "x"]);
-            ran.exits(1).complains(store_path.to_str().unwrap());
+            ran.exits(1).assert_stderr_contains(store_path.to_str().unwrap());
         };
         assert_refused();
         fs::remove_file(&store_path).unwrap();
@@ -247,8 +248,8 @@ fn a_directory_with_other_files_is_refused_as_a_store() {
                 "x",
             ])
             .exits(1)
-            .complains(store_path);
-        let run_dirs = store.bench().run_dirs();
+            .assert_stderr_contains(store_path);
+        let run_dirs = store.fixture().run_dirs();
         store.call_exactly(&[
             "gc",
             "--store",
@@ -267,7 +268,7 @@ fn a_directory_with_other_files_is_refused_as_a_store() {
 fn a_damaged_blob_is_refused() {
     as_root_and_as_user(|store| {
         store.load_on_minimal_layer(&[]);
-        let manifest = Layout::of("small:1", &[minimal_layer()], Packed::Gzip)
+        let manifest = Layout::of("small:1", &[minimal_layer()], Compression::Gzip)
             .manifests[0]["digest"]
             .as_str()
             .unwrap()
@@ -282,14 +283,17 @@ fn a_damaged_blob_is_refused() {
             fs::write(&path, &damaged).unwrap();
             let out = store.dir().join("out.tar");
             let ran = store.call(&["save", "small:1", "-o", out.to_str().unwrap()]);
-            ran.exits(1).complains(&name);
+            ran.exits(1).assert_stderr_contains(&name);
             assert!(!out.exists(), "half a file is worse than none");
             if name == manifest[7..] || whole.starts_with(b"{") {
-                store.run("small:1", &[], &["true"]).exits(125).complains(&name);
+                store
+                    .run("small:1", &[], &["true"])
+                    .exits(125)
+                    .assert_stderr_contains(&name);
             }
             fs::write(&path, &whole).unwrap();
         }
-        store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+        store.run("small:1", &[], &["echo", "it runs"]).assert_stdout("it runs");
     });
 }
 
@@ -301,9 +305,12 @@ fn a_damaged_index_is_reported_and_kept() {
         let whole = fs::read(&index).unwrap();
         for damaged in [&b""[..], b"{", b"[]", b"null", &whole[..whole.len() / 2]] {
             fs::write(&index, damaged).unwrap();
-            store.call(&["images"]).exits(1).complains("index.json");
-            store.run("small:1", &[], &["true"]).exits(125).complains("index.json");
-            store.gc().exits(1).complains("index.json");
+            store.call(&["images"]).exits(1).assert_stderr_contains("index.json");
+            store
+                .run("small:1", &[], &["true"])
+                .exits(125)
+                .assert_stderr_contains("index.json");
+            store.gc().exits(1).assert_stderr_contains("index.json");
             assert_eq!(fs::read(&index).unwrap(), damaged);
             assert_eq!(
                 store.names_in("layers"),
@@ -312,7 +319,7 @@ fn a_damaged_index_is_reported_and_kept() {
             );
         }
         fs::write(&index, &whole).unwrap();
-        store.run("small:1", &[], &["echo", "it runs"]).prints("it runs");
+        store.run("small:1", &[], &["echo", "it runs"]).assert_stdout("it runs");
     });
 }
 
@@ -325,7 +332,7 @@ fn a_missing_layer_is_reported() {
     let ran = store.run("small:1", &[], &["echo", "it runs"]);
     // The program may also unpack the layer again, since its blob is still there.
     if ran.code != 0 {
-        ran.exits(125).complains(&digest(&minimal_layer())[7..19]);
+        ran.exits(125).assert_stderr_contains(&digest(&minimal_layer())[7..19]);
         assert_eq!(ran.out, "");
     }
 }

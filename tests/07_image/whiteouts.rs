@@ -1,7 +1,7 @@
 //! Whiteouts and opaque directories work in every order of the entries in the archive.
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::image::{Layout, Packed};
+use kiste_tests::image::{Compression, Layout};
 
 use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, as_root_and_as_user, root};
@@ -101,7 +101,7 @@ fn a_whiteout_removes_nothing_of_its_own_layer() {
                 names_in_data(store, &layers),
                 ["dir", "dir/a", "dir/b", "file", "link"]
             );
-            store.run("small:1", &[], &["cat", "/data/file"]).prints("back");
+            store.run("small:1", &[], &["cat", "/data/file"]).assert_stdout("back");
         }
         // A directory that is removed and created again is empty.
         let (gone, back) =
@@ -164,7 +164,7 @@ fn the_top_directory_of_a_layer_can_be_opaque() {
                 minimal_layer(),
                 [upper_layer.cut(), minimal_layer()].concat(),
             ],
-            Packed::Gzip,
+            Compression::Gzip,
         );
         store.load(layout.tar());
         store.sh("small:1", &[], "ls /data; ls -a / | grep wh").exits(1);
@@ -210,10 +210,10 @@ fn a_whiteout_without_a_name_is_refused() {
             let layout = Layout::of(
                 "small:1",
                 &[minimal_layer(), Archive::new().with(Entry::file(name, "")).end()],
-                Packed::Gzip,
+                Compression::Gzip,
             );
             let ran = store.try_load(layout.tar());
-            ran.exits(1).complains(name);
+            ran.exits(1).assert_stderr_contains(name);
             store.assert_empty(name);
         }
     });

@@ -44,7 +44,7 @@ fn a_container_has_a_cable_to_a_bridge_an_address_and_a_default_route() {
     );
     world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
     drop(running);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn nothing_from_outside_reaches_a_port_that_is_not_published() {
     let running = world.serve(&[], "hello");
     let lease = lease(&world, "kiste");
     let ip = lease["addresses"][0].as_str().unwrap();
-    world.sh(&format!("curl -sS -m5 http://{ip}/i")).prints("hello"); // the host itself reaches it
+    world.sh(&format!("curl -sS -m5 http://{ip}/i")).assert_stdout("hello"); // the host itself reaches it
     world.outside(&format!("ip route add 10.77.0.0/24 via {}", net::HOST)).exits(0);
     assert_ne!(world.outside(&format!("busybox ping -c1 -W1 {ip}")).code, 0);
     assert_ne!(world.outside(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
@@ -102,22 +102,25 @@ fn a_requested_address_is_given_to_only_one_container() {
     world
         .run(&["--ip", "10.77.0.77"], &["true"])
         .exits(125)
-        .complains("10.77.0.77: container ");
+        .assert_stderr_contains("10.77.0.77: container ");
     world
         .run(&["--mac-address", "02:11:22:33:44:55"], &["true"])
         .exits(125)
-        .complains("has it");
+        .assert_stderr_contains("has it");
     world
         .run(&["--ip", "10.77.0.1"], &["true"])
         .exits(125)
-        .complains("the bridge has it");
+        .assert_stderr_contains("the bridge has it");
     world
         .run(&["--ip", "192.0.2.9"], &["true"])
         .exits(125)
-        .complains("not in 10.77.0.0/24");
-    world.run(&["--ip6", "fd00::9"], &["true"]).exits(125).complains("has no IPv6");
+        .assert_stderr_contains("not in 10.77.0.0/24");
+    world
+        .run(&["--ip6", "fd00::9"], &["true"])
+        .exits(125)
+        .assert_stderr_contains("has no IPv6");
     drop(running);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -149,16 +152,18 @@ fn network_none_has_only_a_loopback_link_and_network_host_shares_the_hosts_links
         &["--network", "host"],
         "readlink /proc/self/ns/net; ip -o link show out0 | wc -l",
     );
-    shared.prints(&format!("{}\n1", host_namespace.trim()));
+    shared.assert_stdout(&format!("{}\n1", host_namespace.trim()));
     for network in ["none", "host"] {
         let ran = world.run(&["--network", network, "-p", "8080:80"], &["true"]);
-        ran.exits(2).complains("--publish").complains(network);
+        ran.exits(2)
+            .assert_stderr_contains("--publish")
+            .assert_stderr_contains(network);
     }
     world
         .run(&["--network", "nowhere"], &["true"])
         .exits(125)
-        .complains("there is no network \"nowhere\"");
-    world.is_as_before();
+        .assert_stderr_contains("there is no network \"nowhere\"");
+    world.assert_unchanged();
 }
 
 #[test]
@@ -169,5 +174,5 @@ fn a_container_in_a_user_namespace_is_on_the_bridge() {
         return;
     }
     ran.exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }

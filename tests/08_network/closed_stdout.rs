@@ -44,9 +44,9 @@ const SUBCOMMANDS: [&str; 24] = [
 fn a_closed_stdout_changes_no_exit_code() {
     let Some(world) = world() else { return };
     let layer = Archive::new().with(Entry::file("x", "x")).end();
-    fs::write(world.bench.dir().join("rootfs.tar"), &layer).unwrap();
+    fs::write(world.fixture.dir().join("rootfs.tar"), &layer).unwrap();
     let image = docker_archive(&["loaded:1"], &[layer], &json!({}));
-    fs::write(world.bench.dir().join("image.tar"), image).unwrap();
+    fs::write(world.fixture.dir().join("image.tar"), image).unwrap();
     for line in SUBCOMMANDS {
         let read = run(&world, &line.replace("NAME", "open"), Stdio::piped());
         let (reader, writer) = std::io::pipe().unwrap();
@@ -62,12 +62,12 @@ fn a_closed_stdout_changes_no_exit_code() {
 fn run(world: &World, line: &str, stdout: Stdio) -> Output {
     let mut words = line.split(' ');
     let subcommand = words.next().unwrap();
-    let (dir, store) = (world.network_dir(), world.bench.store());
+    let (dir, store) = (world.network_dir(), world.fixture.store());
     let (networks, store) = (dir.to_str().unwrap(), store.to_str().unwrap());
-    let run_dirs = world.bench.run_dirs();
+    let run_dirs = world.fixture.run_dirs();
     let run_dir = ["--run-dir", run_dirs.to_str().unwrap()];
-    let rootfs = ["--rootfs", world.bench.rootfs().to_str().unwrap()];
-    let parent = ["--cgroup-parent", world.bench.cgroup_parent()];
+    let rootfs = ["--rootfs", world.fixture.rootfs().to_str().unwrap()];
+    let parent = ["--cgroup-parent", world.fixture.cgroup_parent()];
     let (networks, store) = (["--network-dir", networks], ["--store", store]);
     let mut arguments = vec![subcommand];
     match subcommand {
@@ -86,10 +86,10 @@ fn run(world: &World, line: &str, stdout: Stdio) -> Output {
     let enter = world.enter();
     Command::new(&enter[0])
         .args(&enter[1..])
-        .arg(world.bench.exe())
+        .arg(world.fixture.exe())
         .args(arguments)
         .args(words)
-        .current_dir(world.bench.dir())
+        .current_dir(world.fixture.dir())
         .stdin(Stdio::null())
         .stdout(stdout)
         .output()

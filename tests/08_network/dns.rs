@@ -346,7 +346,7 @@ fn a_second_responder_and_a_port_in_use_are_refused() {
     let ran = responder.start_responder("off");
     assert!(ran.out.contains("dns.alive"), "{ran:?}");
     // Another network has its responder at the same address.
-    let other = responder.host.bench.dir().join("other");
+    let other = responder.host.fixture.dir().join("other");
     fs::create_dir(&other).unwrap();
     fs::set_permissions(&other, fs::Permissions::from_mode(0o711)).unwrap();
     nix::unistd::mkfifo(&other.join("dns.users"), nix::sys::stat::Mode::S_IRWXU)

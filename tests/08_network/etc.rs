@@ -20,7 +20,7 @@ fn is_empty(file: &Path) -> bool {
 #[test]
 fn the_files_have_the_containers_names_and_the_images_files_are_not_written() {
     let Some(host) = host() else { return };
-    let rootfs = host.bench.rootfs().to_path_buf();
+    let rootfs = host.fixture.rootfs().to_path_buf();
     FILES
         .iter()
         .for_each(|name| fs::write(rootfs.join(name), "the image's\n").unwrap());
@@ -62,7 +62,7 @@ fn host_gateway_stands_for_the_hosts_address() {
 #[test]
 fn missing_mount_points_are_also_created_in_a_read_only_root_file_system() {
     let Some(host) = host() else { return };
-    let rootfs = host.bench.rootfs().to_path_buf();
+    let rootfs = host.fixture.rootfs().to_path_buf();
     for options in [
         &[][..],
         &["--read-only"],
@@ -76,7 +76,7 @@ fn missing_mount_points_are_also_created_in_a_read_only_root_file_system() {
         if ran.lacks_idmapped_mounts() {
             continue;
         }
-        ran.prints("1\nweb\n0 644");
+        ran.assert_stdout("1\nweb\n0 644");
         assert!(FILES.iter().all(|name| is_empty(&rootfs.join(name))), "{options:?}");
     }
     let ran = host.run(&["--read-only"], &["sh", "-c", "echo more >> /etc/hosts"]);
@@ -86,8 +86,8 @@ fn missing_mount_points_are_also_created_in_a_read_only_root_file_system() {
 #[test]
 fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
     let Some(host) = host() else { return };
-    let rootfs = host.bench.rootfs().to_path_buf();
-    let canary = host.bench.dir().join("canary");
+    let rootfs = host.fixture.rootfs().to_path_buf();
+    let canary = host.fixture.dir().join("canary");
     fs::write(&canary, "untouched").unwrap();
     let relative = format!("../../../../../../../..{}", canary.display());
     for to in [
@@ -101,7 +101,7 @@ fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
             symlink(to, rootfs.join("etc/resolv.conf")).unwrap();
             let ran =
                 host.run(options, &["grep", "-c", "nameserver", "/etc/resolv.conf"]);
-            ran.prints("1");
+            ran.assert_stdout("1");
             assert_eq!(
                 fs::read_link(rootfs.join("etc/resolv.conf")).unwrap(),
                 Path::new(to)
@@ -115,12 +115,12 @@ fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
 #[test]
 fn a_mount_point_that_is_not_a_regular_file_is_refused() {
     let Some(host) = host() else { return };
-    let rootfs = host.bench.rootfs().to_path_buf();
+    let rootfs = host.fixture.rootfs().to_path_buf();
     let assert_refused = |prepare: &dyn Fn(&Path), why: &str| {
         let hosts = rootfs.join("etc/hosts");
         let _ = fs::remove_file(&hosts);
         prepare(&hosts);
-        host.run(&[], &["true"]).exits(125).complains(why);
+        host.run(&[], &["true"]).exits(125).assert_stderr_contains(why);
         let _ = fs::remove_dir(&hosts);
     };
     assert_refused(&|hosts| fs::create_dir(hosts).unwrap(), "not a regular file");
@@ -134,10 +134,10 @@ fn a_mount_point_that_is_not_a_regular_file_is_refused() {
 #[test]
 fn a_volume_covers_the_file() {
     let Some(host) = host() else { return };
-    let mine = host.bench.dir().join("mine");
+    let mine = host.fixture.dir().join("mine");
     fs::write(&mine, "mine\n").unwrap();
     let volume = format!("{}:/etc/hosts", mine.display());
-    host.run(&["-v", &volume], &["cat", "/etc/hosts"]).prints("mine");
+    host.run(&["-v", &volume], &["cat", "/etc/hosts"]).assert_stdout("mine");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn with_the_hosts_network_the_container_has_the_hosts_dns_servers() {
         &["--network", "host", "--dns", "192.0.2.9"],
         &["cat", "/etc/resolv.conf"],
     );
-    ran.prints("nameserver 192.0.2.9");
+    ran.assert_stdout("nameserver 192.0.2.9");
 }
 
 #[test]
@@ -165,7 +165,9 @@ fn host_gateway_is_refused_on_a_network_that_does_not_reach_the_host() {
     let added = ["--add-host", "outside:host-gateway"];
     for network in ["none", "pasta"] {
         let ran = host.run(&[&["--network", network], &added[..]].concat(), &["true"]);
-        ran.exits(2).complains("host-gateway").complains(network);
+        ran.exits(2)
+            .assert_stderr_contains("host-gateway")
+            .assert_stderr_contains(network);
     }
     let shared = [&["--network", "host"], &added[..]].concat();
     host.run(&shared, &["grep", "127.0.0.1.outside", "/etc/hosts"]).exits(0);

@@ -20,7 +20,7 @@ const FIREWALLD: &str = "table inet firewalld {
 
 /// Loads a firewall, and returns the ruleset that nft(8) then lists.
 fn load(world: &World, rules: &str) -> String {
-    let file = world.bench.dir().join("firewall.nft");
+    let file = world.fixture.dir().join("firewall.nft");
     std::fs::write(&file, rules).unwrap();
     world.sh(&format!("nft -f {}", file.display())).exits(0);
     world.sh("nft list ruleset").out
@@ -36,16 +36,16 @@ fn a_firewall_that_would_drop_the_containers_packets_is_named_before_the_start()
     ] {
         let before = load(&world, rules);
         let ran = world.run(&[], &["echo", "it runs"]);
-        ran.exits(125).complains("--firewall=adjust");
+        ran.exits(125).assert_stderr_contains("--firewall=adjust");
         for chain in chains {
-            ran.complains(chain);
+            ran.assert_stderr_contains(chain);
         }
         assert_eq!(ran.out, "");
         assert_eq!(world.sh("nft list ruleset").out, before);
         world.run(&["--network", "none"], &["true"]).exits(0);
         world.sh("nft flush ruleset").exits(0);
     }
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -59,7 +59,8 @@ fn a_chain_that_a_firewall_jumps_to_is_named() {
         }",
     );
     let ran = world.run(&[], &["true"]);
-    ran.exits(125).complains("chain forward (it jumps to stop, which drops all)");
+    ran.exits(125)
+        .assert_stderr_contains("chain forward (it jumps to stop, which drops all)");
     world.sh("nft flush ruleset").exits(0);
 }
 
@@ -90,7 +91,7 @@ fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
         let running = world.serve(&["--firewall=adjust", "-p", "8080:80"], "hello");
         world
             .outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
-            .prints("hello");
+            .assert_stdout("hello");
         // The next container needs no change.
         world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
         let listed = world.sh("nft list ruleset").out;
@@ -99,7 +100,7 @@ fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
         assert_eq!(world.sh("nft list ruleset").out, before, "{chain}");
         world.sh("nft flush ruleset").exits(0);
     }
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// An adjusted firewall still drops the packets that the host's own rules drop, and the
@@ -118,7 +119,9 @@ fn an_adjusted_firewall_overrules_nothing_but_the_policy() {
         ),
     );
     let running = world.serve(&["--firewall=adjust", "-p", "8080:80"], "hello");
-    world.outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST)).prints("hello");
+    world
+        .outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
+        .assert_stdout("hello");
     assert_ne!(world.run(&[], &["ping", "-c1", "-W1", net::OUTSIDE]).code, 0);
     let listed = world.sh("nft list chain ip filter DOCKER-USER").out;
     assert!(
@@ -129,7 +132,7 @@ fn an_adjusted_firewall_overrules_nothing_but_the_policy() {
     drop(running);
     assert_eq!(world.sh("nft list ruleset").out, before);
     world.sh("nft flush ruleset").exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
     eventually(accepts).expect("the advertisement is accepted");
     drop((one, other));
     world.call(&["network", "rm", "six"]).exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn no_container_sends_packets_from_a_loopback_address() {
     world.inside(&running, settings).exits(0);
     world
         .sh("echo 0 > /proc/sys/net/ipv4/conf/kiste0/rp_filter; cat /proc/sys/net/ipv4/conf/all/rp_filter")
-        .prints("0");
+        .assert_stdout("0");
     let listener = world.on_host(|| bind_udp("0.0.0.0:7777"));
     let send = |from: &'static str| {
         net::within(running.pid, || {
@@ -126,7 +126,7 @@ fn no_container_sends_packets_from_a_loopback_address() {
     send("127.0.0.2:5555");
     assert_eq!(receive(&listener).unwrap().1.ip().to_string(), "127.0.0.2");
     drop(running);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// Services of the host and of its network may trust an address.
@@ -174,7 +174,7 @@ fn no_container_sends_from_an_address_that_is_not_its_own() {
     assert_eq!(send("198.51.100.8").as_deref(), Some("198.51.100.8"));
     drop((running, neighbour));
     world.call(&["network", "rm", "six"]).exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// The kernel remembers where the packets of a connection go. It cannot see the end of
@@ -199,7 +199,7 @@ fn packets_for_an_ended_container_do_not_reach_the_next_one_with_its_address() {
     client.send_to(b"still to the first", &published).unwrap();
     assert_eq!(receive(&server), None);
     drop(second);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -213,6 +213,6 @@ fn a_name_cannot_add_a_line_to_a_file() {
         ("--add-host", "x y:192.0.2.9"),
         ("--hostname", "x\ny"),
     ] {
-        world.run(&[option, text], &["true"]).exits(2).complains(option);
+        world.run(&[option, text], &["true"]).exits(2).assert_stderr_contains(option);
     }
 }

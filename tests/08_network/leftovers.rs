@@ -34,7 +34,7 @@ fn fifty_containers_at_once_have_fifty_addresses_and_leave_nothing() {
         addresses
     });
     assert_eq!(addresses.iter().collect::<HashSet<_>>().len(), 50, "{addresses:?}");
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -44,14 +44,14 @@ fn gc_undoes_what_a_killed_runtime_has_left() {
     let (pid, lease) = (running.pid, lease(&world, "kiste"));
     let runtime = running.runtime();
     running.kill_runtime();
-    [pid, runtime].into_iter().for_each(host::assert_dies);
+    [pid, runtime].into_iter().for_each(host::assert_exits);
     assert!(
         world.sh("nft list ruleset").out.contains("dport 8080"),
         "the killed runtime has left no rule, so the test would prove nothing"
     );
     let ran = world.gc();
     assert_eq!(ran.exits(0).out.trim(), lease["id"].as_str().unwrap());
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// The test adds a rule to our nft table which says that the table belongs to another
@@ -64,15 +64,15 @@ fn gc_undoes_what_could_not_be_undone_at_the_end_of_a_run() {
     running
         .end()
         .exits(0)
-        .complains("something of its network stays")
-        .complains("networks noted in somebody");
-    world.gc().exits(1).complains("networks noted in somebody");
+        .assert_stderr_contains("something of its network stays")
+        .assert_stderr_contains("networks noted in somebody");
+    world.gc().exits(1).assert_stderr_contains("networks noted in somebody");
     world
         .sh("nft delete rule inet kiste loopback handle \
               $(nft -a list chain inet kiste loopback | sed -n 's/.*somebody.* handle //p')")
         .exits(0);
     world.gc().exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -83,12 +83,12 @@ fn the_next_container_gets_the_address_and_ports_of_a_killed_one() {
     let other = world.start(&[], &["sleep", "1000"]);
     let pid = running.pid;
     running.kill_runtime();
-    host::assert_dies(pid);
+    host::assert_exits(pid);
     world.run(&["-p", "8080:80", "--ip", "10.77.0.50"], &["true"]).exits(0);
     let rules = world.sh("nft list ruleset").out;
     assert!(!rules.contains("8080"), "{rules}");
     drop(other);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// `gc` can undo changes to a network namespace only in that namespace.
@@ -98,38 +98,39 @@ fn gc_in_another_network_namespace_keeps_the_record_of_changes() {
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let (pid, runtime) = (running.pid, running.runtime());
     running.kill_runtime();
-    [pid, runtime].into_iter().for_each(host::assert_dies);
+    [pid, runtime].into_iter().for_each(host::assert_exits);
     let (dir, run_dir, store) = (
         world.network_dir(),
-        world.bench.run_dirs(),
-        world.bench.dir().join("no-store"),
+        world.fixture.run_dirs(),
+        world.fixture.dir().join("no-store"),
     );
     let [dir, run_dir, store] =
         [&dir, &run_dir, &store].map(|path| path.to_str().unwrap());
     let arguments =
         ["gc", "--network-dir", dir, "--run-dir", run_dir, "--store", store];
-    let ran = world.bench.call_by(&["unshare", "-n"], arguments);
-    ran.exits(1).complains("in another network namespace");
+    let ran = world.fixture.call_under(&["unshare", "-n"], arguments);
+    ran.exits(1).assert_stderr_contains("in another network namespace");
     world.gc().exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// The runtime follows the link only once, when it opens the directory.
 #[test]
 fn a_directory_of_networks_can_be_named_by_a_link() {
     let Some(world) = world() else { return };
-    let (real, link) = (world.bench.dir().join("real"), world.bench.dir().join("link"));
+    let (real, link) =
+        (world.fixture.dir().join("real"), world.fixture.dir().join("link"));
     std::fs::DirBuilder::new().mode(0o700).create(&real).unwrap();
     symlink(&real, &link).unwrap();
     let enter = world.enter();
     let enter: Vec<_> = enter.iter().map(String::as_str).collect();
-    let ran = world.bench.run_by(
+    let ran = world.fixture.run_under(
         &enter,
         &["--network-dir", link.to_str().unwrap()],
         &["echo", "it runs"],
     );
     assert_eq!(ran.exits(0).out, "it runs\n");
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// The containers of one directory would replace the rules of the other.
@@ -139,18 +140,18 @@ fn two_directories_of_networks_do_not_share_a_host() {
     world.call(&["network", "create", "intern", "--internal"]).exits(0);
     let running = world.start(&["--network", "intern"], &["sleep", "1000"]);
     let rules = world.sh("nft list ruleset").out;
-    let other = world.bench.dir().join("other-networks");
+    let other = world.fixture.dir().join("other-networks");
     let options = ["--network-dir", other.to_str().unwrap()];
     let enter = world.enter();
     let enter: Vec<_> = enter.iter().map(String::as_str).collect();
-    let ran = world.bench.run_by(&enter, &options, &["echo", "it runs"]);
+    let ran = world.fixture.run_under(&enter, &options, &["echo", "it runs"]);
     ran.exits(125)
-        .complains(world.network_dir().to_str().unwrap())
-        .complains("--network-dir");
+        .assert_stderr_contains(world.network_dir().to_str().unwrap())
+        .assert_stderr_contains("--network-dir");
     assert_eq!((ran.out.as_str(), world.sh("nft list ruleset").out), ("", rules));
     drop(running);
     world.call(&["network", "rm", "intern"]).exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// The runtime could not restore the old value of such a setting. Nobody can read the
@@ -165,10 +166,12 @@ fn a_setting_that_cannot_be_read_is_not_changed() {
     let starter: Vec<_> = enter.iter().map(String::as_str).chain(hidden).collect();
     let dir = world.network_dir();
     let options = ["--network-dir", dir.to_str().unwrap()];
-    let ran = world.bench.run_by(&starter, &options, &["echo", "it runs"]);
-    ran.exits(125).complains("ipv4/conf/out0/forwarding").complains("EIO");
+    let ran = world.fixture.run_under(&starter, &options, &["echo", "it runs"]);
+    ran.exits(125)
+        .assert_stderr_contains("ipv4/conf/out0/forwarding")
+        .assert_stderr_contains("EIO");
     assert_eq!(ran.out, "");
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -179,7 +182,7 @@ fn a_run_that_fails_leaves_nothing() {
     world
         .run(&["-p", "8080:80", "-p", "8080:81"], &["true"])
         .exits(125)
-        .complains("8080");
+        .assert_stderr_contains("8080");
     world.run_sh(&[], "exit 7").exits(7);
-    world.is_as_before();
+    world.assert_unchanged();
 }

@@ -16,7 +16,7 @@ use crate::world;
 fn kill_runtime(running: Running) {
     let pids = [running.pid, running.runtime()];
     running.kill_runtime();
-    pids.into_iter().for_each(host::assert_dies);
+    pids.into_iter().for_each(host::assert_exits);
 }
 
 /// A process. Dropping it kills the process.
@@ -85,7 +85,7 @@ fn a_container_without_a_creator_keeps_its_network_while_its_process_runs() {
         ProcessIdentity { start_time: state.start_time + 1, ..state.clone() },
     );
     world.gc().exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// Another mount namespace may hide the run directory.
@@ -100,7 +100,7 @@ fn a_container_keeps_its_network_when_its_run_directory_is_lost_while_it_runs() 
     assert_eq!(world.state(), before);
     fs::rename(&moved, &run_dir).unwrap();
     running.end();
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -111,16 +111,16 @@ fn a_container_that_cannot_be_examined_keeps_its_lease() {
     let id = lease(&world, "kiste")["id"].as_str().unwrap().to_owned();
     fs::write(run_dir.join("state.json"), "{").unwrap();
     kill_runtime(running);
-    world.gc().exits(1).complains(&format!("container {id} may be alive"));
+    world.gc().exits(1).assert_stderr_contains(&format!("container {id} may be alive"));
     assert_eq!(lease(&world, "kiste")["id"], id);
     world
         .run(&[], &["true"])
         .exits(0)
-        .complains("the lease of another container stays");
+        .assert_stderr_contains("the lease of another container stays");
     assert_eq!(lease(&world, "kiste")["id"], id);
     fs::remove_file(run_dir.join("state.json")).unwrap();
     world.gc().exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// The kernel reuses the inode number of a namespace that is gone. The test first
@@ -140,13 +140,16 @@ fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
         let text = edit_json(&changes_file, |changes| {
             changes["namespace"]["namespace"] = json!(other);
         });
-        world.gc().exits(1).complains("in another network namespace");
-        world.run(&[], &["true"]).exits(125).complains("in another network namespace");
+        world.gc().exits(1).assert_stderr_contains("in another network namespace");
+        world
+            .run(&[], &["true"])
+            .exits(125)
+            .assert_stderr_contains("in another network namespace");
         assert_eq!(world.sh(state).out, before, "{other}");
         fs::write(&changes_file, text).unwrap();
     }
     world.gc().exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -163,7 +166,7 @@ fn a_lease_of_an_older_version_lasts_as_long_as_its_link() {
     let link = format!("ip link show {}", before["link"].as_str().unwrap());
     eventually(|| (world.sh(&link).code != 0).then_some(())).expect("the link is gone");
     world.gc().exits(0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -176,6 +179,6 @@ fn a_network_works_although_a_power_cut_has_emptied_its_files() {
         fs::write(dir.join(name), "").unwrap();
     }
     world.run(&["--network", "web"], &["true"]).exits(0);
-    world.call(&["network", "rm", "web"]).prints("web");
-    world.is_as_before();
+    world.call(&["network", "rm", "web"]).assert_stdout("web");
+    world.assert_unchanged();
 }

@@ -9,7 +9,9 @@ use crate::bridge::{inspect, lease};
 use crate::world;
 
 fn create(world: &World, arguments: &[&str]) {
-    world.call(&[&["network", "create"], arguments].concat()).prints(arguments[0]);
+    world
+        .call(&[&["network", "create"], arguments].concat())
+        .assert_stdout(arguments[0]);
 }
 
 /// Returns the address of the only container of a network.
@@ -24,11 +26,11 @@ fn a_network_stays_until_it_is_removed() {
     world
         .call(&["network", "create", "web"])
         .exits(1)
-        .complains("the network web already exists");
+        .assert_stderr_contains("the network web already exists");
     world
         .call(&["network", "create", "other", "--subnet", "10.88.0.128/25"])
         .exits(1)
-        .complains("10.88.0.0/24");
+        .assert_stderr_contains("10.88.0.0/24");
     let ran = world.run_sh(&["--network", "web"], "ip -o -4 addr show eth0");
     assert!(ran.exits(0).out.contains("inet 10.88.0.2/24"), "{}", ran.out);
     world.sh("ip -o -4 addr show kiste1 | grep -q 10.88.0.1/24").exits(0);
@@ -45,14 +47,17 @@ fn a_network_stays_until_it_is_removed() {
         (Some("web"), Some(0))
     );
     let running = world.start(&["--network", "web"], &["sleep", "1000"]);
-    world.call(&["network", "rm", "web"]).exits(1).complains("web has containers");
-    drop(running);
-    world.call(&["network", "rm", "web"]).prints("web");
     world
         .call(&["network", "rm", "web"])
         .exits(1)
-        .complains("there is no network \"web\"");
-    world.is_as_before();
+        .assert_stderr_contains("web has containers");
+    drop(running);
+    world.call(&["network", "rm", "web"]).assert_stdout("web");
+    world
+        .call(&["network", "rm", "web"])
+        .exits(1)
+        .assert_stderr_contains("there is no network \"web\"");
+    world.assert_unchanged();
 }
 
 #[test]
@@ -65,7 +70,7 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
         ["one", "two"].map(|network| world.serve(&["--network", network], network));
     for network in ["one", "two"] {
         let ip = address(&world, network);
-        world.run_sh(&["--network", network], &net::get(5, &ip)).prints(network);
+        world.run_sh(&["--network", network], &net::get(5, &ip)).assert_stdout(network);
         for other in ["one", "two", "three"].iter().filter(|other| **other != network) {
             let ran = world.run_sh(
                 &["--network", other],
@@ -127,7 +132,7 @@ fn links_have_the_mtu_of_the_uplink_or_the_chosen_one() {
     }
     assert_eq!(inspect(&world, "chosen")["mtu"], 1200);
     let short_packets = ["network", "create", "short", "--ipv6", "--mtu", "1200"];
-    world.call(&short_packets).exits(1).complains("IPv6 needs 1280");
+    world.call(&short_packets).exits(1).assert_stderr_contains("IPv6 needs 1280");
 }
 
 #[test]
@@ -143,14 +148,16 @@ fn an_isolated_network_is_not_reached_through_its_published_ports() {
             &net::get(2, &format!("{}:{port}", net::HOST)),
         )
     };
-    fetch("open", 8080).prints("open");
-    fetch("shut", 8081).prints("shut");
+    fetch("open", 8080).assert_stdout("open");
+    fetch("shut", 8081).assert_stdout("shut");
     assert_ne!(fetch("open", 8081).code, 0);
     assert_ne!(fetch("shut", 8080).code, 0);
-    world.outside(&format!("curl -sS -m5 http://{}:8081/i", net::HOST)).prints("shut");
+    world
+        .outside(&format!("curl -sS -m5 http://{}:8081/i", net::HOST))
+        .assert_stdout("shut");
     // A third network, which is not isolated, reaches the published port of the first.
     create(&world, &["third"]);
-    fetch("third", 8080).prints("open");
+    fetch("third", 8080).assert_stdout("open");
     drop((open, shut));
 }
 
@@ -160,7 +167,7 @@ fn no_packet_enters_or_leaves_an_internal_network() {
     create(&world, &["inner", "--internal", "--subnet", "10.89.0.0/24"]);
     let running = world.serve(&["--network", "inner"], "inner");
     let ip = address(&world, "inner");
-    world.run_sh(&["--network", "inner"], &net::get(5, &ip)).prints("inner");
+    world.run_sh(&["--network", "inner"], &net::get(5, &ip)).assert_stdout("inner");
     let ran = world.inside(
         &running,
         &format!(
@@ -175,14 +182,14 @@ fn no_packet_enters_or_leaves_an_internal_network() {
         world.inside(&running, &format!("curl -sS -m2 http://{at_host}/i")).code,
         0
     );
-    world.run_sh(&[], &net::get(5, &at_host)).prints("hello"); // from an open network
+    world.run_sh(&[], &net::get(5, &at_host)).assert_stdout("hello"); // from an open network
     drop(server);
     world.outside(&format!("ip route add 10.89.0.0/24 via {}", net::HOST)).exits(0);
     assert_ne!(world.outside(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
     world
         .run(&["--network", "inner", "-p", "80:80"], &["true"])
         .exits(125)
-        .complains("internal");
+        .assert_stderr_contains("internal");
     drop(running);
 }
 
@@ -197,9 +204,9 @@ fn a_network_with_ipv6_forwards_both_families_and_restores_the_hosts_settings() 
     let before = world.state();
     let running = world.serve(&["--network", "six", "-p", "8080:80"], "six");
     let settings = "cd /proc/sys/net/ipv6/conf && cat all/forwarding out0/accept_ra";
-    world.sh(settings).prints("1\n2");
+    world.sh(settings).assert_stdout("1\n2");
     world.inside(&running, "busybox ping6 -c1 -W3 2001:db8::2").exits(0);
-    world.outside("curl -gsS -m5 http://[2001:db8::1]:8080/i").prints("six");
+    world.outside("curl -gsS -m5 http://[2001:db8::1]:8080/i").assert_stdout("six");
     world.sh("curl -gsS -m5 http://[::1]:8080/i").exits(7);
     let inside = world.inside(&running, "ip -6 addr show eth0 scope global").out;
     assert!(inside.contains("inet6 fd"), "{inside}");

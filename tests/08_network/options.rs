@@ -5,9 +5,9 @@ use kiste_tests::{explain, help, net};
 use crate::{this_step, world};
 
 #[test]
-fn every_option_of_the_steps_below_is_here() {
+fn every_option_of_the_earlier_steps_works() {
     let Some(world) = world() else { return };
-    let source = world.bench.dir().join("source");
+    let source = world.fixture.dir().join("source");
     std::fs::create_dir(&source).unwrap();
     let volume = format!("{}:/volume", source.display());
     let options = [
@@ -43,9 +43,9 @@ fn every_option_of_the_steps_below_is_here() {
     world
         .run(&["--explain"], &["true"])
         .exits(0)
-        .complains("RTM_NEWLINK(")
-        .complains("nf_tables(");
-    explain::tells_each_step_alone(&this_step(), |how| world.run(&[how], &["true"]));
+        .assert_stderr_contains("RTM_NEWLINK(")
+        .assert_stderr_contains("nf_tables(");
+    explain::narrates_each_step_alone(&this_step(), |how| world.run(&[how], &["true"]));
     world
         .run(&["--pids-limit", "20", "--init"], &["ping", "-c1", "-W3", net::OUTSIDE])
         .exits(0);
@@ -53,7 +53,7 @@ fn every_option_of_the_steps_below_is_here() {
 
 #[test]
 fn help_is_as_recorded() {
-    help::is_as_recorded(&this_step());
+    help::assert_help_is_as_recorded(&this_step());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_examples_in_the_help_work() {
     let (enter, networks) = (world.enter(), world.network_dir());
     let enter: Vec<_> = enter.iter().map(String::as_str).collect();
     let networks = ["--network-dir", networks.to_str().unwrap()];
-    help::examples_work(&world.bench, &enter, &networks);
+    help::assert_examples_work(&world.fixture, &enter, &networks);
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn a_note_says_that_every_host_can_reach_a_published_port() {
     let Some(world) = world() else { return };
     let ran = world.run(&["-p", "8080:80"], &["true"]);
     ran.exits(0)
-        .complains("port 8080 is open to every host")
-        .complains("-p 127.0.0.1:8080:80");
+        .assert_stderr_contains("port 8080 is open to every host")
+        .assert_stderr_contains("-p 127.0.0.1:8080:80");
     assert_eq!(world.run(&["-p", "127.0.0.1:8080:80"], &["true"]).exits(0).err, "");
 }
 
@@ -89,7 +89,7 @@ fn an_option_of_a_bridge_is_a_usage_error_on_another_network() {
             world
                 .run(&["--network", network, option, value], &["true"])
                 .exits(2)
-                .complains(&format!(
+                .assert_stderr_contains(&format!(
                     "{option} cannot be used with --network {network}"
                 ));
         }

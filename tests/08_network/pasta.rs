@@ -24,7 +24,7 @@ impl PastaHost {
         }
         let host = Host::with_dns_servers(&["127.0.0.53"])?;
         let mut user = User::without_ranges(this_step(), &["user-namespace"])?;
-        let node = host.bench.dir().join("tun");
+        let node = host.fixture.dir().join("tun");
         host.sh(&format!(
             "mknod -m 666 {0} c 10 200 && mount --bind {0} /dev/net/tun && rm {0}
             ip link add up0 type veth peer name up1 && ip addr add 192.0.2.2/24 dev up0
@@ -85,7 +85,7 @@ fn the_container_reaches_other_hosts_and_not_the_hosts_loopback() {
     let text = "hello from outside";
     let script =
         format!("(nc -w 60 198.51.100.1 7001 < /dev/null &) | head -c {}", text.len());
-    pasta.user.sh(&["--network", "pasta"], &script).prints(text);
+    pasta.user.sh(&["--network", "pasta"], &script).assert_stdout(text);
     for address in ["127.0.0.1", "192.0.2.1", "192.0.2.2"] {
         let ran = pasta.user.sh(
             &["--network", "pasta"],
@@ -160,21 +160,27 @@ fn a_port_that_is_in_use_or_privileged_is_refused_before_the_start() {
     let Some(pasta) = PastaHost::new() else { return };
     let _taken = pasta.host.within(|| TcpListener::bind("0.0.0.0:8080").unwrap());
     let ran = pasta.user.sh(&["-p", "8080:80"], "echo started");
-    ran.exits(125).complains("8080");
+    ran.exits(125).assert_stderr_contains("8080");
     // pasta could bind these ports for IPv4 only, or at the host's other addresses.
     for (taken, port) in [("192.0.2.2:8081", "8081:80"), ("[::]:8082", "8082:80")] {
         let _taken = pasta.host.within(|| TcpListener::bind(taken).unwrap());
         let ran = pasta.user.sh(&["-p", port], "echo started");
-        ran.exits(125).complains(&port[..4]).complains("in use");
+        ran.exits(125)
+            .assert_stderr_contains(&port[..4])
+            .assert_stderr_contains("in use");
         assert!(ran.out.is_empty(), "{taken}");
     }
     let _udp = pasta.host.within(|| UdpSocket::bind("0.0.0.0:8083").unwrap());
-    pasta.user.sh(&["-p", "8083:80/udp"], "echo started").exits(125).complains("8083");
+    pasta
+        .user
+        .sh(&["-p", "8083:80/udp"], "echo started")
+        .exits(125)
+        .assert_stderr_contains("8083");
     let privileged = pasta.user.sh(&["-p", "80:80"], "echo started");
     privileged
         .exits(125)
-        .complains("only root can use ports below 1024")
-        .complains("ip_unprivileged_port_start=80");
+        .assert_stderr_contains("only root can use ports below 1024")
+        .assert_stderr_contains("ip_unprivileged_port_start=80");
     assert!(ran.out.is_empty() && privileged.out.is_empty());
     pasta.assert_no_pasta();
 }
@@ -202,11 +208,13 @@ fn without_pasta_there_is_no_network_and_a_note_says_so() {
             "/sbin/ip -o link | /usr/bin/wc -l; /bin/ping -c 1 127.0.0.1",
         ],
     );
-    ran.exits(0).complains("pasta is not installed").complains("package passt");
+    ran.exits(0)
+        .assert_stderr_contains("pasta is not installed")
+        .assert_stderr_contains("package passt");
     assert!(ran.out.starts_with("1\n"), "{ran:?}");
     pasta
         .user
         .run(&["--network", "pasta"], &["/bin/true"])
         .exits(125)
-        .complains("package passt");
+        .assert_stderr_contains("package passt");
 }

@@ -17,15 +17,15 @@ fn a_published_port_is_reached_from_everywhere() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "8080:80"], "hello");
     let at_host = format!("{}:8080", net::HOST);
-    world.outside(&fetch(&at_host)).prints("hello");
-    world.sh(&fetch(&at_host)).prints("hello");
-    world.sh(&fetch("127.0.0.1:8080")).prints("hello");
-    world.sh(&fetch("10.77.0.1:8080")).prints("hello");
-    world.run_sh(&[], &net::get(5, &at_host)).prints("hello");
-    world.inside(&running, &fetch(&at_host)).prints("hello"); // the container itself
+    world.outside(&fetch(&at_host)).assert_stdout("hello");
+    world.sh(&fetch(&at_host)).assert_stdout("hello");
+    world.sh(&fetch("127.0.0.1:8080")).assert_stdout("hello");
+    world.sh(&fetch("10.77.0.1:8080")).assert_stdout("hello");
+    world.run_sh(&[], &net::get(5, &at_host)).assert_stdout("hello");
+    world.inside(&running, &fetch(&at_host)).assert_stdout("hello"); // the container itself
     drop(running);
     assert_ne!(world.outside(&fetch(&at_host)).code, 0);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_container_sees_the_address_of_a_client_from_outside() {
 fn only_the_host_reaches_a_port_at_127_0_0_1() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "127.0.0.1:8080:80"], "hello");
-    world.sh(&fetch("127.0.0.1:8080")).prints("hello");
+    world.sh(&fetch("127.0.0.1:8080")).assert_stdout("hello");
     assert_ne!(world.sh(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code, 0);
     assert_ne!(
         world.outside(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code,
@@ -80,7 +80,7 @@ fn only_the_host_reaches_a_port_at_127_0_0_1() {
         "0"
     );
     drop(running);
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 /// CVE-2020-8558, from a container: with `route_localnet` the bridge accepts packets to
@@ -99,16 +99,16 @@ fn a_container_does_not_reach_a_server_on_the_hosts_loopback() {
     assert_ne!(world.inside(&running, attack).code, 0);
     // Without our rule the attack does work.
     world.sh("nft flush chain inet kiste loopback").exits(0);
-    world.inside(&running, attack).prints("hello");
+    world.inside(&running, attack).assert_stdout("hello");
     drop((running, server));
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
 fn port_ranges_and_udp_ports_are_published() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "8000-8001:80-81", "-p", "5353:53/udp"], "hello");
-    world.outside(&fetch(&format!("{}:8000", net::HOST))).prints("hello");
+    world.outside(&fetch(&format!("{}:8000", net::HOST))).assert_stdout("hello");
     let rules = world.sh("nft list chain inet kiste published").out;
     for rule in [
         "tcp dport 8001 dnat ip to 10.77.0.2:81",
@@ -125,8 +125,8 @@ fn an_error_names_the_program_that_uses_the_port() {
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     let ran = world.run(&["-p", "8080:81"], &["echo", "it runs"]);
     ran.exits(125)
-        .complains("port 8080/tcp is already in use by container ")
-        .complains("hint:");
+        .assert_stderr_contains("port 8080/tcp is already in use by container ")
+        .assert_stderr_contains("hint:");
     assert_eq!(ran.out, "");
     // No other program on the host can bind the port either.
     let other = world.sh("timeout 2 busybox nc -l -p 8080 2>&1 </dev/null");
@@ -134,12 +134,12 @@ fn an_error_names_the_program_that_uses_the_port() {
     drop(running);
     let script = format!(
         "busybox nc -ll -p 8080 -e true & echo $! > {0}; wait",
-        world.bench.dir().join("holder").display()
+        world.fixture.dir().join("holder").display()
     );
     std::thread::scope(|scope| {
         let holder = scope.spawn(|| world.sh(&script));
         let pid = kiste_tests::eventually(|| {
-            let pid = std::fs::read_to_string(world.bench.dir().join("holder"))
+            let pid = std::fs::read_to_string(world.fixture.dir().join("holder"))
                 .ok()?
                 .trim()
                 .to_owned();
@@ -148,12 +148,13 @@ fn an_error_names_the_program_that_uses_the_port() {
         })
         .expect("nc listens");
         let ran = world.run(&["-p", "8080:80"], &["true"]);
-        ran.exits(125)
-            .complains(&format!("port 8080/tcp is already in use by process {pid}"));
+        ran.exits(125).assert_stderr_contains(&format!(
+            "port 8080/tcp is already in use by process {pid}"
+        ));
         world.sh(&format!("kill {pid}"));
         let _ = holder.join();
     });
-    world.is_as_before();
+    world.assert_unchanged();
 }
 
 #[test]
@@ -165,13 +166,13 @@ fn a_malformed_port_is_a_usage_error() {
         ("8000-8002:80", "3 ports"),
         ("[::1]:80:80", "::1"),
     ] {
-        world.run(&["-p", wrong], &["true"]).exits(2).complains(why);
+        world.run(&["-p", wrong], &["true"]).exits(2).assert_stderr_contains(why);
     }
     for (options, why) in [
         (&["-p", "[2001:db8::1]:80:80"][..], "kiste has no IPv6"),
         (&["--mac-address", "02:08:0a:4d:00:01"], "the bridge has it"),
     ] {
-        world.run(options, &["true"]).exits(125).complains(why);
+        world.run(options, &["true"]).exits(125).assert_stderr_contains(why);
     }
     for subnet in [
         "0.0.0.0/24",
@@ -183,10 +184,12 @@ fn a_malformed_port_is_a_usage_error() {
         world
             .call(&["network", "create", "odd", "--subnet", subnet])
             .exits(1)
-            .complains("reserved for another purpose");
+            .assert_stderr_contains("reserved for another purpose");
     }
     let ran = world.run(&["-p", "192.0.2.77:80:80"], &["true"]);
-    ran.exits(125).complains("192.0.2.77").complains("EADDRNOTAVAIL");
+    ran.exits(125)
+        .assert_stderr_contains("192.0.2.77")
+        .assert_stderr_contains("EADDRNOTAVAIL");
 }
 
 /// A client that never changes its port stays in the kernel's table of connections.

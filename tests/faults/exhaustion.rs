@@ -92,7 +92,7 @@ impl Tests<'_> {
         limits: &[(&str, u64)],
         required: Required,
     ) {
-        let name = format!("{}-outer", self.scenario.bench().cgroup_parent());
+        let name = format!("{}-outer", self.scenario.fixture().cgroup_parent());
         let mounts = host::cgroup_mounts();
         let has_controller = |mount: &&PathBuf| {
             mount.ends_with(controller)
@@ -123,7 +123,7 @@ impl Tests<'_> {
 
     /// Uses root file systems that cannot be read or do not exist.
     fn root_file_systems(&mut self) {
-        let dir = self.scenario.bench().dir();
+        let dir = self.scenario.fixture().dir();
         let closed = dir.join("closed");
         fs::create_dir_all(closed.join("root")).unwrap();
         std::os::unix::fs::chown(&closed, Some(65534), Some(65534)).unwrap();
@@ -159,15 +159,15 @@ impl Tests<'_> {
     /// Puts the store on a full disk or a read-only one. The images that it had before
     /// must still run.
     fn stores(&mut self) {
-        let bench = self.scenario.bench();
+        let fixture = self.scenario.fixture();
         let (store, archive) =
-            (bench.dir().join("small"), bench.dir().join("rootfs.tar"));
+            (fixture.dir().join("small"), fixture.dir().join("rootfs.tar"));
         fs::create_dir_all(&store).unwrap();
         let needed = fs::metadata(&archive).unwrap().len() >> 20;
         for mebibytes in 1..=needed * 3 {
             let what = format!("store of {mebibytes} MiB");
             let script = full_disk(&store, &archive, &format!("size={mebibytes}m"));
-            let ran = bench.call_by(
+            let ran = fixture.call_under(
                 &in_mount_namespace(&script),
                 ["import", "--store", text(&store)],
             );
@@ -176,7 +176,7 @@ impl Tests<'_> {
         for files in [50, 60, 80, 100, 300, 2000] {
             let script =
                 full_disk(&store, &archive, &format!("size=1g,nr_inodes={files}"));
-            let ran = bench.call_by(
+            let ran = fixture.call_under(
                 &in_mount_namespace(&script),
                 ["import", "--store", text(&store)],
             );
@@ -184,7 +184,7 @@ impl Tests<'_> {
         }
         let read_only = format!(
             "mount --bind {0} {0}; mount -o remount,bind,ro {0}; \"$@\"",
-            bench.store().display()
+            fixture.store().display()
         );
         self.run(
             "store read-only",
@@ -211,7 +211,7 @@ impl Tests<'_> {
             ),
             None => {}
         }
-        let step = self.scenario.bench().step().name();
+        let step = self.scenario.fixture().step().name();
         let outcome = match (wrong, refused) {
             (Some(_), _) => Outcome::Violation,
             (None, true) => Outcome::Refused,
@@ -230,7 +230,7 @@ impl Tests<'_> {
         required: Required,
     ) {
         let scenario = self.scenario;
-        let (bench, step) = (scenario.bench(), scenario.bench().step().name());
+        let (fixture, step) = (scenario.fixture(), scenario.fixture().step().name());
         let scenario_starter = scenario.starter();
         let words: Vec<&str> = starter
             .iter()
@@ -244,7 +244,7 @@ impl Tests<'_> {
             scenario.options_without(&["--image"])
         };
         let options = [&usual[..], options].concat();
-        let ran = bench.run_by(&words, &options, &["echo", "it runs"]);
+        let ran = fixture.run_under(&words, &options, &["echo", "it runs"]);
         let row = format!("{step} {what}");
         let mut wrong = Vec::new();
         match (ran.out.contains("it runs"), ran.code) {

@@ -68,8 +68,13 @@ impl Facts {
         lines.extend(mounts(pid, scenario));
         lines.extend(open_files(pid));
         lines.extend(scenario.rules().lines().map(|line| format!("rule: {line}")));
-        let bench_dir =
-            scenario.bench().dir().file_name().unwrap().to_string_lossy().into_owned();
+        let bench_dir = scenario
+            .fixture()
+            .dir()
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
         let lines = lines
             .into_iter()
             .map(|line| without_numbers(&line.replace(&bench_dir, "BENCH")))
@@ -92,7 +97,7 @@ impl Facts {
 /// Returns the mounts that the command sees: mount point, options and type. Before step
 /// 4 it also sees the host's own, so only /mnt counts.
 fn mounts(pid: i32, scenario: &Scenario) -> Vec<String> {
-    if scenario.bench().step().number() < 4 {
+    if scenario.fixture().step().number() < 4 {
         let line = host::mount_at(pid, "/mnt").unwrap_or_default();
         return vec![format!(
             "mounted at /mnt: {}",

@@ -28,7 +28,7 @@ impl Counts {
     fn of(scenario: &Scenario) -> Self {
         let entries =
             |path: &str| fs::read_dir(path).map(Iterator::count).unwrap_or_default();
-        let bench = scenario.bench();
+        let fixture = scenario.fixture();
         let stat = host::cgroup_mounts()
             .into_iter()
             .find_map(|it| fs::read_to_string(it.join("cgroup.stat")).ok());
@@ -39,10 +39,10 @@ impl Counts {
             descriptors: entries("/proc/self/fd"),
             mounts: host::mounts().len(),
             links: scenario.rules().lines().count(),
-            run_dirs: fs::read_dir(bench.run_dirs())
+            run_dirs: fs::read_dir(fixture.run_dirs())
                 .map(Iterator::count)
                 .unwrap_or_default(),
-            cgroups: host::cgroups_named(bench.cgroup_parent()).len(),
+            cgroups: host::cgroups_named(fixture.cgroup_parent()).len(),
             _dying_cgroups: dying.unwrap_or("?").into(),
             _peak_rss: getrusage(UsageWho::RUSAGE_CHILDREN)
                 .map(|usage| usage.max_rss())
@@ -66,7 +66,7 @@ pub fn start_many(
     if scenario.number() < 5 {
         return;
     }
-    let row = format!("{} long", scenario.bench().step().name());
+    let row = format!("{} long", scenario.fixture().step().name());
     run(scenario, &row, report);
     let before = Counts::of(scenario);
     println!("{row}: before {before:?}");
@@ -101,7 +101,7 @@ fn run(scenario: &Scenario, row: &str, report: &mut Report) {
     let starter = scenario.starter();
     let starter: Vec<&str> =
         starter.iter().map(String::as_str).chain(["env"]).collect();
-    let ran = scenario.bench().run_by(&starter, &scenario.options(), &["true"]);
+    let ran = scenario.fixture().run_under(&starter, &scenario.options(), &["true"]);
     if ran.code != 0 {
         report.violation(row, format_args!("{ran:?}"), "tests/faults/run long");
     }
@@ -113,7 +113,7 @@ fn start_one(scenario: &Scenario) -> kiste_tests::Running {
     let starter: Vec<&str> =
         starter.iter().map(String::as_str).chain(["env"]).collect();
     let options = scenario.options_without(&["-p", "--ip"]);
-    scenario.bench().start_by(&starter, &options, &["sleep", "1000"])
+    scenario.fixture().start_under(&starter, &options, &["sleep", "1000"])
 }
 
 fn compare(

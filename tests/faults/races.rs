@@ -22,19 +22,19 @@ pub fn race(scenario: &Scenario, duration: Duration, report: &mut Report) {
     if scenario.number() < 4 {
         return;
     }
-    let bench = scenario.bench();
-    let canary = bench.dir().join("canary");
+    let fixture = scenario.fixture();
+    let canary = fixture.dir().join("canary");
     fs::create_dir_all(canary.join("deep")).unwrap();
     fs::write(canary.join("deep/file"), "untouched").unwrap();
-    let swapped = bench.rootfs().join("race");
-    let link = bench.rootfs().join("race-link");
+    let swapped = fixture.rootfs().join("race");
+    let link = fixture.rootfs().join("race-link");
     fs::create_dir_all(swapped.join("deep")).unwrap();
     symlink(&canary, &link).unwrap();
 
     let mounts = [
-        format!("{}:/race/deep", text(&bench.dir().join("shared"))),
-        format!("{}:/race/deep/file", text(&bench.rootfs().join("etc/hostname"))),
-        format!("{}:/race/new/newer", text(&bench.dir().join("shared"))),
+        format!("{}:/race/deep", text(&fixture.dir().join("shared"))),
+        format!("{}:/race/deep/file", text(&fixture.rootfs().join("etc/hostname"))),
+        format!("{}:/race/new/newer", text(&fixture.dir().join("shared"))),
     ];
     let mut options = scenario.options_without(&["--image", "--userns"]);
     options.extend([
@@ -50,7 +50,7 @@ pub fn race(scenario: &Scenario, duration: Duration, report: &mut Report) {
     let before = (contents(&canary), host::mounts().len());
 
     let stop = AtomicBool::new(false);
-    let row = format!("{} race", bench.step().name());
+    let row = format!("{} race", fixture.step().name());
     let mut has_run = false;
     let swaps = thread::scope(|scope| {
         let attacker = scope.spawn(|| swap(&swapped, &link, &stop));
@@ -59,7 +59,7 @@ pub fn race(scenario: &Scenario, duration: Duration, report: &mut Report) {
         let starter: Vec<&str> =
             starter.iter().map(String::as_str).chain(["env"]).collect();
         while start.elapsed() < duration {
-            let ran = bench.run_by(
+            let ran = fixture.run_under(
                 &starter,
                 &options,
                 &["sh", "-c", "touch /race/deep/t /race/new/newer/t; echo it runs"],

@@ -8,9 +8,9 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kiste_tests::{Bench, Ran, Step, World, host};
+use kiste_tests::{Fixture, Ran, Step, World, host};
 
-/// A bench, from step 8 on in a network of its own, and options that use the features
+/// A fixture, from step 8 on in a network of its own, and options that use the features
 /// of the steps so far.
 pub struct Scenario {
     kind: Kind,
@@ -21,7 +21,7 @@ pub struct Scenario {
 }
 
 enum Kind {
-    Bench(Box<Bench>),
+    Fixture(Box<Fixture>),
     World(Box<World>),
 }
 
@@ -37,8 +37,8 @@ impl Scenario {
         let number = step.number();
         let kind = match number {
             8.. => Kind::World(Box::new(World::of(step, &[])?)),
-            0 => Kind::Bench(Box::new(Bench::of(step, &[])?)),
-            _ => Kind::Bench(Box::new(Bench::of(step, &["root"])?)),
+            0 => Kind::Fixture(Box::new(Fixture::of(step, &[])?)),
+            _ => Kind::Fixture(Box::new(Fixture::of(step, &["root"])?)),
         };
         let mut scenario = Scenario {
             kind,
@@ -62,7 +62,7 @@ impl Scenario {
     }
 
     fn options_of(&self, number: u32) -> Vec<String> {
-        let shared = self.bench().dir().join("shared");
+        let shared = self.fixture().dir().join("shared");
         fs::create_dir_all(&shared).expect("make a directory");
         let mut options = Vec::new();
         let mut add = |words: &str| options.extend(words.split(' ').map(String::from));
@@ -101,37 +101,37 @@ impl Scenario {
     }
 
     fn import(&self) {
-        let bench = self.bench();
-        let archive = bench.dir().join("rootfs.tar");
+        let fixture = self.fixture();
+        let archive = fixture.dir().join("rootfs.tar");
         let status = Command::new("tar")
             .arg("-C")
-            .arg(bench.rootfs())
+            .arg(fixture.rootfs())
             .arg("-cf")
             .arg(&archive)
             .arg(".")
             .status();
         assert!(status.expect("run tar").success());
-        let store = bench.store();
-        bench
+        let store = fixture.store();
+        fixture
             .call(["import", "--store", text(&store), text(&archive), "faults"])
             .exits(0);
     }
 
-    /// Returns the bench of the scenario.
-    pub fn bench(&self) -> &Bench {
+    /// Returns the fixture of the scenario.
+    pub fn fixture(&self) -> &Fixture {
         match &self.kind {
-            Kind::Bench(bench) => bench,
-            Kind::World(world) => &world.bench,
+            Kind::Fixture(fixture) => fixture,
+            Kind::World(world) => &world.fixture,
         }
     }
 
     /// Returns the step's number.
     pub fn number(&self) -> u32 {
-        self.bench().step().number()
+        self.fixture().step().number()
     }
 
     fn network_dir(&self) -> PathBuf {
-        self.bench().dir().join("networks")
+        self.fixture().dir().join("networks")
     }
 
     /// Returns the options of `run`.
@@ -154,7 +154,7 @@ impl Scenario {
     /// `nsenter …`.
     pub fn starter(&self) -> Vec<String> {
         match &self.kind {
-            Kind::Bench(_) => Vec::new(),
+            Kind::Fixture(_) => Vec::new(),
             Kind::World(world) => world.enter(),
         }
     }
@@ -169,19 +169,19 @@ impl Scenario {
     pub fn words_for(&self, options: &[&str], command: &[&str]) -> Vec<OsString> {
         let mut words: Vec<OsString> =
             self.starter().into_iter().map(OsString::from).collect();
-        words.push(self.bench().exe().into());
-        words.extend(self.bench().arguments(options, command));
+        words.push(self.fixture().exe().into());
+        words.extend(self.fixture().arguments(options, command));
         words
     }
 
     /// Runs `gc`. None for steps before 5, which leave nothing.
     pub fn gc(&self) -> Option<Ran> {
-        let (bench, number) = (self.bench(), self.number());
+        let (fixture, number) = (self.fixture(), self.number());
         if number < 5 {
             return None;
         }
         let [runs, store, networks] =
-            [bench.run_dirs(), bench.store(), self.network_dir()];
+            [fixture.run_dirs(), fixture.store(), self.network_dir()];
         let mut arguments = vec!["gc", "--run-dir", text(&runs)];
         if number >= 7 {
             arguments.extend(["--store", text(&store)]);
@@ -191,8 +191,8 @@ impl Scenario {
         }
         let starter = self.starter();
         Some(match starter.is_empty() {
-            true => bench.call(arguments),
-            false => bench.call_by(
+            true => fixture.call(arguments),
+            false => fixture.call_under(
                 &starter.iter().map(String::as_str).collect::<Vec<_>>(),
                 arguments,
             ),
@@ -201,7 +201,7 @@ impl Scenario {
 
     /// Lists everything that the containers have left on the host.
     pub fn leftovers(&self) -> Vec<String> {
-        let mut left = self.bench().leaks();
+        let mut left = self.fixture().leaks();
         if let Kind::World(world) = &self.kind {
             let state = world.state();
             left.extend(
@@ -233,10 +233,10 @@ impl Scenario {
     /// Removes leftover cgroups and run directories, so that the next run is not blamed
     /// for them.
     pub fn remove_leftovers(&self) {
-        for cgroup in host::cgroups_named(self.bench().cgroup_parent()) {
+        for cgroup in host::cgroups_named(self.fixture().cgroup_parent()) {
             remove_cgroups(Path::new(&cgroup));
         }
-        let _ = fs::remove_dir_all(self.bench().run_dirs());
+        let _ = fs::remove_dir_all(self.fixture().run_dirs());
     }
 
     /// Waits until nothing is left, and returns the leftovers when the time is up. The
@@ -256,7 +256,7 @@ impl Scenario {
     /// before step 8.
     pub fn rules(&self) -> String {
         match &self.kind {
-            Kind::Bench(_) => String::new(),
+            Kind::Fixture(_) => String::new(),
             Kind::World(world) => world.sh("nft list ruleset; ip -o link | wc -l").out,
         }
     }

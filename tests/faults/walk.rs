@@ -90,7 +90,7 @@ impl<'a> Injector<'a> {
         report: &mut Report,
     ) -> Vec<Fault> {
         let Some(known) = self.known.iter().find(|it| it.name == call.name) else {
-            let step = self.scenario.bench().step().name();
+            let step = self.scenario.fixture().step().name();
             report.violation(
                 step,
                 format_args!("{} is not in tests/faults/list", call.name),
@@ -115,7 +115,7 @@ impl<'a> Injector<'a> {
 
     /// Runs once with a fault.
     fn inject(&self, call: &Call, fault: Fault, report: &mut Report) {
-        let step = self.scenario.bench().step().name();
+        let step = self.scenario.fixture().step().name();
         let phase = if call.phase == Phase::Running { "after exec" } else { "start" };
         let row = format!("{step} {} {phase}", call.process);
         let injection = Injection::new(call, fault);
@@ -249,7 +249,7 @@ impl<'a> Injector<'a> {
             _ => println!("the command did not run, or was killed at once"),
         }
         println!("left: {:#?}", self.scenario.leftovers());
-        let step = self.scenario.bench().step().name();
+        let step = self.scenario.fixture().step().name();
         for what in self
             .judge(&ran, injection, Phase::Starting)
             .into_iter()
@@ -276,8 +276,9 @@ fn run(
     injection: Option<&Injection>,
 ) -> Trace<Option<Facts>> {
     let words = scenario.words();
-    let bench = scenario.bench();
-    let program = Program { words: &words, dir: bench.dir(), exe: bench.exe(), known };
+    let fixture = scenario.fixture();
+    let program =
+        Program { words: &words, dir: fixture.dir(), exe: fixture.exe(), known };
     trace(&program, injection, |pid| Facts::of(pid, scenario))
 }
 

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::{Bench, Ran, Running, host};
+use crate::{Fixture, Ran, Running, host};
 
 /// A mount namespace of the test's own in which every mount is shared, as on most
 /// distributions (on the build machine they are private). A mount that leaks into this
@@ -55,31 +55,31 @@ impl Distribution {
         ran.exits(0).out.trim_end().into()
     }
 
-    /// Does the same as [`Bench::run`], on this host.
-    pub fn run(&self, bench: &Bench, options: &[&str], command: &[&str]) -> Ran {
-        let arguments = bench.arguments(options, command);
+    /// Does the same as [`Fixture::run`], on this host.
+    pub fn run(&self, fixture: &Fixture, options: &[&str], command: &[&str]) -> Ran {
+        let arguments = fixture.arguments(options, command);
         let mut nsenter = assert_cmd::Command::new("nsenter");
         Ran::of(
             nsenter
-                .args(self.enter_arguments(bench.dir()))
-                .arg(bench.exe())
+                .args(self.enter_arguments(fixture.dir()))
+                .arg(fixture.exe())
                 .args(arguments),
         )
     }
 
-    /// Does the same as [`Bench::start`], on this host.
+    /// Does the same as [`Fixture::start`], on this host.
     pub fn start_in(
         &self,
-        bench: &Bench,
+        fixture: &Fixture,
         options: &[&str],
         command: &[&str],
     ) -> Running {
-        let pid_file = bench.dir().join(format!("pid-{}", host::unique()));
+        let pid_file = fixture.dir().join(format!("pid-{}", host::unique()));
         let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
-        let mut arguments = self.enter_arguments(bench.dir());
-        arguments.push(bench.exe().into());
-        arguments.extend(bench.arguments(&[&pid_option, options].concat(), command));
-        Running::start(Path::new("nsenter"), bench.dir(), &arguments, pid_file)
+        let mut arguments = self.enter_arguments(fixture.dir());
+        arguments.push(fixture.exe().into());
+        arguments.extend(fixture.arguments(&[&pid_option, options].concat(), command));
+        Running::start(Path::new("nsenter"), fixture.dir(), &arguments, pid_file)
     }
 
     fn enter_arguments(&self, directory: &Path) -> Vec<OsString> {

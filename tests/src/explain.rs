@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{Bench, Ran, Step, User, host, tool};
+use crate::{Fixture, Ran, Step, User, host, tool};
 use calls::{container_calls, is_narrated_as};
 
 /// The names of the calls that each process made, in order. The keys are parent, child
@@ -44,23 +44,34 @@ struct Line {
 /// the run without a terminal, wherever the test is started. Without strace the test is
 /// skipped.
 #[track_caller]
-pub fn is_true(bench: &Bench, written: &str, options: &[&str], command: &[&str]) {
-    if !bench.step().is_ours() || !tool("strace") {
+pub fn assert_narration_matches_strace(
+    fixture: &Fixture,
+    written: &str,
+    options: &[&str],
+    command: &[&str],
+) {
+    if !fixture.step().is_ours() || !tool("strace") {
         return;
     }
-    let log = bench.dir().join(format!("strace-{}", host::unique()));
+    let log = fixture.dir().join(format!("strace-{}", host::unique()));
     let strace = strace::command(&log);
     let starter: Vec<_> =
         std::iter::once("setsid").chain(strace.iter().map(String::as_str)).collect();
-    let ran = bench.run_by(&starter, &[&["--explain=json"], options].concat(), command);
+    let ran =
+        fixture.run_under(&starter, &[&["--explain=json"], options].concat(), command);
     compare(written, &ran, &log);
 }
 
 /// Does the same for an ordinary user. strace runs as root: traced by a user, newuidmap
 /// would lose its set-user-ID bit.
 #[track_caller]
-pub fn is_true_of(user: &mut User, written: &str, options: &[&str], command: &[&str]) {
-    if !user.bench().step().is_ours() || !tool("strace") {
+pub fn assert_narration_matches_strace_of(
+    user: &mut User,
+    written: &str,
+    options: &[&str],
+    command: &[&str],
+) {
+    if !user.fixture().step().is_ours() || !tool("strace") {
         return;
     }
     let log = user.dir().join(format!("strace-{}", host::unique()));
@@ -73,7 +84,7 @@ pub fn is_true_of(user: &mut User, written: &str, options: &[&str], command: &[&
 /// step 5, in the same order, and likewise for every step that the program has. Steps
 /// above its own are refused. `run` runs `true` with the given option.
 #[track_caller]
-pub fn tells_each_step_alone(step: &Step, run: impl Fn(&str) -> Ran) {
+pub fn narrates_each_step_alone(step: &Step, run: impl Fn(&str) -> Ran) {
     if !step.is_ours() {
         return;
     }
@@ -86,12 +97,14 @@ pub fn tells_each_step_alone(step: &Step, run: impl Fn(&str) -> Ran) {
         assert_eq!(explained(&format!("--explain=json,{step:02}")), of_step);
         assert!(![0, own].contains(&step) || !of_step.is_empty(), "{step}: {all:?}");
     }
-    run(&format!("--explain={own:02}")).exits(0).complains("parent     clone3(");
+    run(&format!("--explain={own:02}"))
+        .exits(0)
+        .assert_stderr_contains("parent     clone3(");
 
     let known: Vec<_> = (0..=own).map(|step| format!("{step:02}")).collect();
     for unknown in [own + 1, 99] {
         let ran = run(&format!("--explain={unknown:02}"));
-        ran.exits(2).complains(&known.join(", "));
+        ran.exits(2).assert_stderr_contains(&known.join(", "));
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::{Bench, Ran, Step, rootfs};
+use crate::{Fixture, Ran, Step, rootfs};
 
 /// The rows of a screen, on which the output of `-h` must fit.
 const ROWS: usize = 26;
@@ -15,7 +15,7 @@ const ROWS: usize = 26;
 ///
 /// Also asserts that both name the chapter by its title, and that `-h` is short.
 #[track_caller]
-pub fn is_as_recorded(step: &Step) {
+pub fn assert_help_is_as_recorded(step: &Step) {
     if !step.is_ours() {
         return;
     }
@@ -57,25 +57,25 @@ fn chapter(step: &Step) -> String {
 /// the step's program, with the options that keep this test's containers apart.
 /// `starter` runs it in another place, such as another network namespace.
 #[track_caller]
-pub fn examples_work(bench: &Bench, starter: &[&str], options: &[&str]) {
-    if !bench.step().is_ours() {
+pub fn assert_examples_work(fixture: &Fixture, starter: &[&str], options: &[&str]) {
+    if !fixture.step().is_ours() {
         return;
     }
-    let typed = format!("cargo run --bin {} -- ", bench.step().name());
-    let help = help(bench.step(), &["--help"]);
+    let typed = format!("cargo run --bin {} -- ", fixture.step().name());
+    let help = help(fixture.step(), &["--help"]);
     let examples: Vec<_> = help.lines().filter(|line| line.contains(&typed)).collect();
     assert!(examples.len() > 1, "{help}");
 
     // The examples use files relative to the workspace.
-    assert_eq!(bench.rootfs(), bench.dir().join("rootfs"));
-    fs::create_dir_all(bench.dir().join("book")).unwrap();
+    assert_eq!(fixture.rootfs(), fixture.dir().join("rootfs"));
+    fs::create_dir_all(fixture.dir().join("book")).unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{path}", make_cargo(bench, options).display());
+    let path = format!("{}:{path}", make_cargo(fixture, options).display());
     for example in examples {
         let words = [starter, &["sh", "-c", example]].concat();
         let mut shell = assert_cmd::Command::new(words[0]);
         let ran = Ran::of(
-            shell.args(&words[1..]).env("PATH", &path).current_dir(bench.dir()),
+            shell.args(&words[1..]).env("PATH", &path).current_dir(fixture.dir()),
         );
         assert_eq!(ran.code, 0, "{example}\n{}{}", ran.out, ran.err);
     }
@@ -83,13 +83,13 @@ pub fn examples_work(bench: &Bench, starter: &[&str], options: &[&str]) {
 
 /// Makes a directory with a `cargo` that is called as `cargo run --bin NAME --
 /// SUBCOMMAND …`.
-fn make_cargo(bench: &Bench, options: &[&str]) -> PathBuf {
-    let words = bench.arguments(options, &[]);
+fn make_cargo(fixture: &Fixture, options: &[&str]) -> PathBuf {
+    let words = fixture.arguments(options, &[]);
     let quoted = words.iter().map(|word| format!("'{}'", word.to_str().unwrap()));
     let own: Vec<_> = quoted.skip(1).collect();
     // ./rootfs is the default, and --image excludes --rootfs.
     let own = own.join(" ").replacen(
-        &format!("'--rootfs' '{}'", bench.rootfs().display()),
+        &format!("'--rootfs' '{}'", fixture.rootfs().display()),
         "",
         1,
     );
@@ -97,10 +97,10 @@ fn make_cargo(bench: &Bench, options: &[&str]) -> PathBuf {
         "#!/bin/sh\nshift 4; what=$1; shift\ncase $what in\n\
          run) exec '{program}' run {own} \"$@\" ;;\n\
          *) exec '{program}' $what --store '{store}' \"$@\" ;;\nesac\n",
-        program = bench.exe().display(),
-        store = bench.store().display(),
+        program = fixture.exe().display(),
+        store = fixture.store().display(),
     );
-    let bin = bench.dir().join("bin");
+    let bin = fixture.dir().join("bin");
     fs::create_dir_all(&bin).unwrap();
     fs::write(bin.join("cargo"), text).unwrap();
     fs::set_permissions(bin.join("cargo"), fs::Permissions::from_mode(0o755)).unwrap();

@@ -15,7 +15,7 @@ use nix::unistd::geteuid;
 pub use cgroups::{cgroup_file, cgroup_mounts, cgroup_value, cgroups_named};
 pub use family::{Process, family};
 pub use processes::{
-    assert_dies, children, is_alive, kill_tree, processes_at, processes_in,
+    assert_exits, children, is_alive, kill_tree, processes_at, processes_in,
     processes_of, session, stat, status, stream, ticks,
 };
 
@@ -45,7 +45,7 @@ pub fn package_of(program: &str) -> &str {
 }
 
 /// Changes the owner of a directory and of everything below it.
-pub fn give_all(path: &Path, uid: u32, gid: u32) {
+pub fn chown_recursive(path: &Path, uid: u32, gid: u32) {
     if uid == geteuid().as_raw() {
         return;
     }

@@ -34,7 +34,7 @@ pub fn chain_id(layers: &[Vec<u8>]) -> String {
 
 /// How a layer is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packed {
+pub enum Compression {
     /// Not at all.
     Plain,
     /// By gzip.
@@ -43,25 +43,26 @@ pub enum Packed {
     Zstd,
 }
 
-impl Packed {
+impl Compression {
     /// All kinds of compression.
-    pub const ALL: [Packed; 3] = [Packed::Plain, Packed::Gzip, Packed::Zstd];
+    pub const ALL: [Compression; 3] =
+        [Compression::Plain, Compression::Gzip, Compression::Zstd];
 
     /// Compresses these bytes.
     pub fn pack(self, bytes: &[u8]) -> Vec<u8> {
         match self {
-            Packed::Plain => bytes.into(),
-            Packed::Gzip => gzip(bytes),
-            Packed::Zstd => zstd(bytes),
+            Compression::Plain => bytes.into(),
+            Compression::Gzip => gzip(bytes),
+            Compression::Zstd => zstd(bytes),
         }
     }
 
     /// Returns the media type of a layer that is compressed this way.
     pub fn media_type(self) -> &'static str {
         match self {
-            Packed::Plain => "application/vnd.oci.image.layer.v1.tar",
-            Packed::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-            Packed::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+            Compression::Plain => "application/vnd.oci.image.layer.v1.tar",
+            Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
+            Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
         }
     }
 }
@@ -114,7 +115,7 @@ impl Layout {
     }
 
     /// Creates a layout with one image.
-    pub fn of(name: &str, layers: &[Vec<u8>], packed: Packed) -> Self {
+    pub fn of(name: &str, layers: &[Vec<u8>], packed: Compression) -> Self {
         let mut layout = Layout::new();
         layout.image(name, layers, packed, &json!({}));
         layout
@@ -132,7 +133,7 @@ impl Layout {
         &mut self,
         name: &str,
         layers: &[Vec<u8>],
-        packed: Packed,
+        packed: Compression,
         config: &Value,
     ) -> Value {
         let text = configuration(layers, config).to_string();

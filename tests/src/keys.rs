@@ -5,21 +5,21 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::{Bench, Terminal, host, tool};
+use crate::{Fixture, Terminal, host, tool};
 
 /// Asserts that Ctrl-C reaches the command once: the kernel sends SIGINT, and strace(1)
 /// sees that neither the runtime nor an init sends it again. Counting in the command
 /// would not do: two pending signals of the same number are delivered as one. Without
 /// strace or bash the test is skipped.
 #[track_caller]
-pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
+pub fn ctrl_c_is_not_sent_again(fixture: &Fixture, options: &[&str]) {
     if !tool("strace") || !tool("bash") {
         return;
     }
     let unique = host::unique();
     let (log, done) = (
-        bench.dir().join(format!("sent-{unique}")),
-        bench.dir().join(format!("done-{unique}")),
+        fixture.dir().join(format!("sent-{unique}")),
+        fixture.dir().join(format!("done-{unique}")),
     );
     let handle = "trap 'echo interrupted' INT; echo ready; until [ -e \"$0\" ]; do read -t 0.1; done; true";
     let strace = [
@@ -34,12 +34,12 @@ pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
     let slow = ["-e", "inject=poll:delay_enter=200000"];
     let mut words: Vec<OsString> =
         strace.iter().chain(&slow).map(OsString::from).collect();
-    words.extend(["-o".into(), log.clone().into(), bench.exe().into()]);
+    words.extend(["-o".into(), log.clone().into(), fixture.exe().into()]);
     words.extend(
-        bench.arguments(options, &["bash", "-c", handle, done.to_str().unwrap()]),
+        fixture.arguments(options, &["bash", "-c", handle, done.to_str().unwrap()]),
     );
 
-    let mut terminal = Terminal::start_any(bench.dir(), &words);
+    let mut terminal = Terminal::start_command(fixture.dir(), &words);
     terminal.shows("ready");
     terminal.type_in("\x03");
     terminal.shows("interrupted");
@@ -54,24 +54,24 @@ pub fn ctrl_c_is_not_sent_again(bench: &Bench, options: &[&str]) {
 /// it the foreground when SIGTTIN stops it. Without sudo or mount the test is skipped.
 #[track_caller]
 pub fn a_command_in_a_pipeline_below_sudo_has_the_keyboard(
-    bench: &Bench,
+    fixture: &Fixture,
     options: &[&str],
 ) {
     if !tool("sudo") || !tool("mount") {
         return;
     }
-    let sudoers = bench.dir().join("sudoers");
+    let sudoers = fixture.dir().join("sudoers");
     fs::write(&sudoers, "Defaults use_pty\nroot ALL = NOPASSWD: ALL\n").unwrap();
     fs::set_permissions(&sudoers, fs::Permissions::from_mode(0o440)).unwrap();
     // The test's sudoers file is seen only in a mount namespace of its own.
     let script = "mount --bind \"$0\" /etc/sudoers && \"$@\" | cat; echo code: $?";
     let enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
     let mut words: Vec<OsString> = enter.map(OsString::from).into();
-    words.extend([sudoers.into(), "sudo".into(), "-n".into(), bench.exe().into()]);
+    words.extend([sudoers.into(), "sudo".into(), "-n".into(), fixture.exe().into()]);
     let command = ["sh", "-c", "read line; echo got: $line"];
-    words.extend(bench.arguments(options, &command));
+    words.extend(fixture.arguments(options, &command));
 
-    let mut terminal = Terminal::start_any(bench.dir(), &words);
+    let mut terminal = Terminal::start_command(fixture.dir(), &words);
     terminal.type_in("a line\n");
     terminal.shows("got: a line");
     terminal.shows("code: 0");

@@ -1,8 +1,8 @@
 //! The library that the tests of all steps share.
 //!
-//! A test begins with [`Bench::of`]: a directory, a root file system, a run directory
+//! A test begins with [`Fixture::of`]: a directory, a root file system, a run directory
 //! and a cgroup parent of its own. The test runs the step's program from outside, as
-//! people do, and asks the kernel whether the program did its work. When the bench is
+//! people do, and asks the kernel whether the program did its work. When the fixture is
 //! dropped, it fails if anything is left on the host.
 //!
 //! Environment variables:
@@ -16,11 +16,11 @@
 //! - `KISTE_PATIENCE=seconds` is how long a program may take before it counts as hung.
 
 pub mod archive;
-mod bench;
 mod by_hand;
 pub mod checkout;
 mod distribution;
 pub mod explain;
+mod fixture;
 pub mod help;
 mod holder;
 pub mod host;
@@ -37,8 +37,8 @@ mod terminal;
 pub mod tree;
 pub mod user;
 
-pub use bench::Bench;
 pub use distribution::Distribution;
+pub use fixture::Fixture;
 pub use holder::Holder;
 pub use net::World;
 pub use ran::Ran;

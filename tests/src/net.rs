@@ -11,12 +11,12 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 
 use crate::holder::Holder;
-use crate::{Bench, Ran, Running, Step, eventually, lacks, tool};
+use crate::{Fixture, Ran, Running, Step, eventually, lacks, tool};
 
 /// A host with one link, and another host at the other end of it.
 pub struct World {
-    /// The containers' bench.
-    pub bench: Bench,
+    /// The containers' fixture.
+    pub fixture: Fixture,
     host: Holder,
     outside: Holder,
     /// The state of the host before any container.
@@ -68,7 +68,7 @@ impl World {
     /// Makes a world for this step's program. None if the host lacks something that the
     /// test needs.
     pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
-        let bench = Bench::of(
+        let fixture = Fixture::of(
             step,
             &[&["root", "pivot-root", "bridge", "veth", "nftables"], needs].concat(),
         )?;
@@ -93,7 +93,7 @@ impl World {
         );
         sh(&outside, &set_up).exits(0);
         let before = String::new();
-        let mut world = World { bench, host, outside, before };
+        let mut world = World { fixture, host, outside, before };
         world.install_busybox()?;
         world.before = world.state();
         Some(world)
@@ -115,13 +115,13 @@ impl World {
             lacks("busybox-httpd", "the host's busybox has no httpd");
             return None;
         }
-        self.bench.install(&busybox, "busybox-full");
+        self.fixture.install(&busybox, "busybox-full");
         Some(())
     }
 
     /// Returns the directory in which the networks of this world are recorded.
     pub fn network_dir(&self) -> PathBuf {
-        self.bench.dir().join("networks")
+        self.fixture.dir().join("networks")
     }
 
     /// Returns the words that start a program on the host: `&["nsenter", …]`.
@@ -154,7 +154,7 @@ impl World {
         let dir = self.network_dir();
         let options = [&["--network-dir", dir.to_str().unwrap()], options].concat();
         let enter = self.enter();
-        self.bench.run_by(
+        self.fixture.run_under(
             &enter.iter().map(String::as_str).collect::<Vec<_>>(),
             &options,
             command,
@@ -171,7 +171,7 @@ impl World {
         let dir = self.network_dir();
         let options = [&["--network-dir", dir.to_str().unwrap()], options].concat();
         let enter = self.enter();
-        self.bench.start_by(
+        self.fixture.start_under(
             &enter.iter().map(String::as_str).collect::<Vec<_>>(),
             &options,
             command,
@@ -191,7 +191,7 @@ impl World {
 
     /// Serves `hello` as /i at this address of the host, until the result is dropped.
     pub fn serve_on_host(&self, address: &str) -> impl Drop + use<> {
-        let www = self.bench.dir().join("www");
+        let www = self.fixture.dir().join("www");
         fs::create_dir_all(&www).unwrap();
         fs::write(www.join("i"), "hello").unwrap();
         let enter = self.enter();
@@ -214,7 +214,7 @@ impl World {
         let dir = self.network_dir();
         let enter = self.enter();
         let starter: Vec<_> = enter.iter().map(String::as_str).collect();
-        self.bench.call_by(
+        self.fixture.call_under(
             &starter,
             [arguments, &["--network-dir", dir.to_str().unwrap()]].concat(),
         )
@@ -223,7 +223,7 @@ impl World {
     /// Runs `gc` on the host.
     pub fn gc(&self) -> Ran {
         let (run_dirs, store) =
-            (self.bench.run_dirs(), self.bench.dir().join("no-store"));
+            (self.fixture.run_dirs(), self.fixture.dir().join("no-store"));
         self.call(&[
             "gc",
             "--run-dir",
@@ -253,7 +253,7 @@ impl World {
     /// Asserts that the host is as it was before any container, and that no network is
     /// recorded.
     #[track_caller]
-    pub fn is_as_before(&self) {
+    pub fn assert_unchanged(&self) {
         assert_eq!(self.state(), self.before);
         assert!(!self.network_dir().exists(), "{:?} is left", self.network_dir());
     }

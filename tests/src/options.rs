@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use crate::{Bench, explain};
+use crate::{Fixture, explain};
 
 /// Asserts that the options of the steps below still work, all at once.
 #[track_caller]
-pub fn of_the_steps_below_work(bench: &Bench) {
+pub fn assert_earlier_options_work(fixture: &Fixture) {
     // From step 4 on these are paths in the root file system, and created there.
     let [volume, mount, memory] = ["volume", "mount", "memory"].map(|name| {
-        let path = bench.dir().join(name);
+        let path = fixture.dir().join(name);
         fs::create_dir(&path).expect("make a directory to mount on");
         path.to_str().unwrap().to_owned()
     });
@@ -59,17 +59,19 @@ pub fn of_the_steps_below_work(bench: &Bench) {
     ];
     let (mut options, mut script, mut prints) = (Vec::new(), Vec::new(), String::new());
     for (_, its_options, its_script, its_prints) in
-        table.into_iter().filter(|(step, ..)| *step < bench.step().number())
+        table.into_iter().filter(|(step, ..)| *step < fixture.step().number())
     {
         options.extend(its_options);
         script.push(its_script);
         prints += its_prints;
     }
-    let ran = bench.sh(&options, &script.join("; "));
+    let ran = fixture.sh(&options, &script.join("; "));
     // On a terminal a line ends with \r\n.
     assert_eq!(
         ran.exits(0).out.lines().collect::<Vec<_>>(),
         prints.lines().collect::<Vec<_>>()
     );
-    explain::tells_each_step_alone(bench.step(), |how| bench.run(&[how], &["true"]));
+    explain::narrates_each_step_alone(fixture.step(), |how| {
+        fixture.run(&[how], &["true"])
+    });
 }

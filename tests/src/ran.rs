@@ -51,7 +51,7 @@ impl Ran {
     /// Asserts that it exited with 0 and printed exactly this on stdout, except for
     /// white space at the end.
     #[track_caller]
-    pub fn prints(&self, text: &str) -> &Self {
+    pub fn assert_stdout(&self, text: &str) -> &Self {
         self.exits(0);
         assert_eq!(self.out.trim_end(), text, "stdout; on stderr:\n{}", self.err);
         self
@@ -71,7 +71,7 @@ impl Ran {
 
     /// Asserts that its stderr contains this text.
     #[track_caller]
-    pub fn complains(&self, text: &str) -> &Self {
+    pub fn assert_stderr_contains(&self, text: &str) -> &Self {
         assert!(
             self.err.contains(text),
             "stderr should contain {text:?}, and is:\n{}",

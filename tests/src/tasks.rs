@@ -166,7 +166,7 @@ fn refusal(
 }
 
 /// Asserts that every test that checks a task of this step is in the running program.
-pub fn all_are_here(step: &Step) {
+pub fn assert_all_tests_exist(step: &Step) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--list", "--format", "terse"])
         .output()

@@ -31,11 +31,11 @@ impl Terminal {
     pub fn start(exe: &Path, dir: &Path, arguments: &[OsString]) -> Self {
         let mut arguments = arguments.to_vec();
         arguments.insert(0, exe.into());
-        Terminal::start_any(dir, &arguments)
+        Terminal::start_command(dir, &arguments)
     }
 
     /// Does the same with any program, such as a shell in which the test types.
-    pub fn start_any(dir: &Path, arguments: &[OsString]) -> Self {
+    pub fn start_command(dir: &Path, arguments: &[OsString]) -> Self {
         let (main, tty) = pty().expect("open a pty");
         let open_tty = || tty.try_clone().expect("another descriptor of the terminal");
         set_size(open_tty(), 24, 100);
@@ -198,10 +198,10 @@ impl Drop for Terminal {
 fn a_dropped_terminal_ends_all_its_processes_even_stopped_ones() {
     let script = "sleep 300 & kill -STOP $!; setsid sleep 300 & echo ready; wait";
     let command = ["sh", "-c", script].map(OsString::from);
-    let mut terminal = Terminal::start_any(Path::new("/"), &command);
+    let mut terminal = Terminal::start_command(Path::new("/"), &command);
     terminal.shows("ready");
     let children = host::children(terminal.id());
     assert_eq!(children.len(), 2);
     drop(terminal);
-    children.into_iter().for_each(host::assert_dies);
+    children.into_iter().for_each(host::assert_exits);
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::unistd::{getegid, geteuid};
 
 use crate::holder::Holder;
-use crate::{Bench, Ran, Running, Step, Terminal, host, tool};
+use crate::{Fixture, Ran, Running, Step, Terminal, host, tool};
 
 /// Ids that nobody has on the host. The two differ, so that a test cannot confuse them.
 const UID: u32 = 59_711;
@@ -21,13 +21,13 @@ pub const UIDS: u32 = 200_000;
 /// The first of its 65536 subordinate group ids.
 pub const GIDS: u32 = 300_000;
 
-/// A user who is not root, and a bench that belongs to it.
+/// A user who is not root, and a fixture that belongs to it.
 pub struct User {
     /// Keeps the user's mount namespace alive, in which /etc/subuid is the user's own.
-    /// None if the user has no such namespace. It is dropped first, since the bench
+    /// None if the user has no such namespace. It is dropped first, since the fixture
     /// then checks that nothing is left.
     namespace: Option<Holder>,
-    bench: Bench,
+    fixture: Fixture,
     exe: PathBuf,
     /// Its user id.
     pub uid: u32,
@@ -44,13 +44,13 @@ impl User {
     /// Returns the user who runs the tests. If that is root: a user without a name or
     /// subordinate ids.
     pub fn any(step: Step, needs: &[&str]) -> Option<Self> {
-        let bench = Bench::of(step, needs)?;
+        let fixture = Fixture::of(step, needs)?;
         let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
         if uid != 0 {
-            let exe = bench.exe().into();
+            let exe = fixture.exe().into();
             let none = || Vec::new();
             return Some(User {
-                bench,
+                fixture,
                 exe,
                 uid,
                 gid,
@@ -60,7 +60,7 @@ impl User {
                 as_user: none(),
             });
         }
-        Some(User::new(bench, None))
+        Some(User::new(fixture, None))
     }
 
     /// Creates a user without a name or subordinate ids.
@@ -86,7 +86,8 @@ impl User {
         subuid: &str,
         subgid: &str,
     ) -> Option<Self> {
-        let bench = Bench::of(step, &[&["root", "user-namespace"], needs].concat())?;
+        let fixture =
+            Fixture::of(step, &[&["root", "user-namespace"], needs].concat())?;
         if !["newuidmap", "newgidmap", "mount"].into_iter().all(tool) {
             return None;
         }
@@ -110,14 +111,14 @@ impl User {
             script += &format!("mount --bind {} /etc/{name}\n", file.display());
         }
         let namespace = Holder::of(&["--mount", "--propagation", "private"], &script);
-        Some(User::new(bench, Some(namespace)))
+        Some(User::new(fixture, Some(namespace)))
     }
 
-    fn new(bench: Bench, namespace: Option<Holder>) -> Self {
-        let exe = bench.dir().join("program");
-        host::copy_program(bench.exe(), &exe);
-        fs::set_permissions(bench.dir(), fs::Permissions::from_mode(0o755)).unwrap();
-        host::give_all(bench.dir(), UID, GID);
+    fn new(fixture: Fixture, namespace: Option<Holder>) -> Self {
+        let exe = fixture.dir().join("program");
+        host::copy_program(fixture.exe(), &exe);
+        fs::set_permissions(fixture.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+        host::chown_recursive(fixture.dir(), UID, GID);
         let setpriv = vec![
             "setpriv".into(),
             format!("--reuid={UID}"),
@@ -125,7 +126,7 @@ impl User {
             "--clear-groups".into(),
         ];
         User {
-            bench,
+            fixture,
             exe,
             uid: UID,
             gid: GID,
@@ -136,9 +137,9 @@ impl User {
         }
     }
 
-    /// Returns the bench that belongs to the user.
-    pub fn bench(&self) -> &Bench {
-        &self.bench
+    /// Returns the fixture that belongs to the user.
+    pub fn fixture(&self) -> &Fixture {
+        &self.fixture
     }
 
     /// Returns the user's copy of the program.
@@ -148,18 +149,18 @@ impl User {
 
     /// Returns the user's directory.
     pub fn dir(&self) -> &Path {
-        self.bench.dir()
+        self.fixture.dir()
     }
 
     /// Returns the user's root file system.
     pub fn rootfs(&self) -> &Path {
-        self.bench.rootfs()
+        self.fixture.rootfs()
     }
 
     /// Copies a host program, with its libraries, to `/name` in the root file system.
     pub fn install(&self, program: &Path, name: &str) {
-        self.bench.install(program, name);
-        host::give_all(self.rootfs(), self.uid, self.gid);
+        self.fixture.install(program, name);
+        host::chown_recursive(self.rootfs(), self.uid, self.gid);
     }
 
     /// Changes the owner of a path below the user's directory to the user.
@@ -179,7 +180,7 @@ impl User {
 
     /// Runs a command in a container and waits for its end.
     pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
-        self.call(self.bench.arguments(options, command))
+        self.call(self.fixture.arguments(options, command))
     }
 
     /// Runs a shell script in a container and waits for its end.
@@ -201,16 +202,16 @@ impl User {
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
         let pid_file = self.dir().join(format!("pid-{}", host::unique()));
         let pid_option = ["--pid-file", pid_file.to_str().unwrap()];
-        let words =
-            self.words(self.bench.arguments(&[&pid_option, options].concat(), command));
+        let words = self
+            .words(self.fixture.arguments(&[&pid_option, options].concat(), command));
         Running::start(Path::new(&words[0]), self.dir(), &words[1..], pid_file)
     }
 
     /// Runs a command in a container, on a terminal.
     pub fn at_terminal(&self, options: &[&str], command: &[&str]) -> Terminal {
-        Terminal::start_any(
+        Terminal::start_command(
             self.dir(),
-            &self.words(self.bench.arguments(options, command)),
+            &self.words(self.fixture.arguments(options, command)),
         )
     }
 

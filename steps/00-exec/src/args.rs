@@ -51,7 +51,7 @@ impl CommandArgs {
 
     /// Does the same for a user with this home directory; `-e HOME=…` takes precedence.
     pub fn at_home(&self, hostname: &str, home: Option<&str>) -> Command {
-        self.plan().or(environment(hostname, home))
+        self.plan().with_defaults(environment(hostname, home))
     }
 
     /// Formats the command as it was typed, for people.

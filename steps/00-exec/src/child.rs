@@ -91,7 +91,7 @@ impl Child {
     /// # Errors
     /// When the descriptor cannot be duplicated or the terminal cannot be taken back;
     /// then the command is killed.
-    pub fn let_live(mut self) -> Result<(Pid, OwnedFd)> {
+    pub fn detach(mut self) -> Result<(Pid, OwnedFd)> {
         let pidfd = self.process.as_fd().try_clone_to_owned().context("dup(pidfd)")?;
         self.job.terminal().release(&self.process)?;
         self.kill_on_drop = false;

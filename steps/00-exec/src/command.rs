@@ -15,7 +15,7 @@ use nix::unistd::{AccessFlags, access, chdir, execve};
 use rustix::fs::FileType;
 
 use crate::channel::Channel;
-use crate::in_child::fail;
+use crate::in_child::fail_child;
 use crate::interpreter;
 use crate::sys;
 
@@ -52,7 +52,7 @@ pub fn become_command(command: &Command, parent: &Channel) -> Result<Infallible>
     close_other_fds(&[parent.as_fd()])?;
     // The descriptors of our callers are closed now, so we must not return to them.
     let Err(error) = execute(command, parent);
-    fail(parent, &error)
+    fail_child(parent, &error)
 }
 
 /// Finds the program and executes it, or returns why this is impossible.
@@ -138,7 +138,7 @@ impl Command {
 
     /// Completes the command: takes from `defaults` everything that it does not set
     /// itself. Of two variables of one name, the last one counts.
-    pub fn or(mut self, defaults: Command) -> Self {
+    pub fn with_defaults(mut self, defaults: Command) -> Self {
         for entry in std::mem::replace(&mut self.env, defaults.env) {
             self.env.retain(|earlier| name_of(earlier) != name_of(&entry));
             self.env.push(entry);
@@ -229,11 +229,12 @@ fn check_executable(program: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn not_found(name: &OsStr, why: &str) -> Failure {
-    Failure::new(format_args!("command {name:?}: {why}")).exit(NOT_FOUND)
+    Failure::new(format_args!("command {name:?}: {why}")).with_exit_code(NOT_FOUND)
 }
 
 fn not_executable(program: &Path, why: &str) -> Failure {
-    Failure::new(format_args!("command {program:?}: {why}")).exit(NOT_EXECUTABLE)
+    Failure::new(format_args!("command {program:?}: {why}"))
+        .with_exit_code(NOT_EXECUTABLE)
 }
 
 /// Explains a failed execve. The kernel answers ENOENT also when the program exists and
@@ -270,7 +271,7 @@ mod tests {
         let own = Command { env: strings(&["A=1", "A=2"]), ..Command::default() };
         let (argv, env) = (strings(&["sh"]), strings(&["PATH=/bin", "A=0"]));
         let defaults = Command { argv, env, workdir: Some("/data".into()) };
-        let both = own.or(defaults.clone());
+        let both = own.with_defaults(defaults.clone());
         assert_eq!(both.argv, defaults.argv);
         assert_eq!(both.env, ["PATH=/bin", "A=2"]);
         let other = Command {
@@ -278,7 +279,7 @@ mod tests {
             workdir: Some("/".into()),
             env: Vec::new(),
         };
-        let both = other.clone().or(defaults);
+        let both = other.clone().with_defaults(defaults);
         assert_eq!((both.argv, both.workdir), (other.argv, other.workdir));
     }
 }

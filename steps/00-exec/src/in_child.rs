@@ -45,30 +45,30 @@ pub fn die_with_parent(parent: &Channel) -> Result<()> {
 /// Makes a panic end this child at once, with an error that the parent reports.
 pub(crate) fn end_on_panic(parent: &'static Channel) {
     std::panic::set_hook(Box::new(move |panic| {
-        fail(parent, &Failure::of_panic(panic).into());
+        fail_child(parent, &Failure::of_panic(panic).into());
     }));
 }
 
 /// Ends this child with an error that the parent reports.
-pub fn fail(parent: &Channel, error: &anyhow::Error) -> ! {
+pub fn fail_child(parent: &Channel, error: &anyhow::Error) -> ! {
     let failure = Failure::of(error);
     let code = failure.exit_code();
     // If the parent is gone, nobody can be told.
     let _ = parent.send(&Message::Failed(failure));
-    end(code)
+    exit_child(code)
 }
 
 /// Ends this child successfully without an exec, once its own work is done.
 ///
 /// # Errors
 /// When its output cannot be written.
-pub fn finish(parent: &Channel) -> Result<Infallible> {
+pub fn finish_child(parent: &Channel) -> Result<Infallible> {
     std::io::stdout().flush().context("write to stdout")?;
     parent.send_started()?;
-    end(0)
+    exit_child(0)
 }
 
 /// Ends this child at once, without the exit handlers and guards of its parent.
-pub fn end(code: u8) -> ! {
+pub fn exit_child(code: u8) -> ! {
     match sys::exit_now(code.into()) {}
 }

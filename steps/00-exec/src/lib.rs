@@ -31,7 +31,7 @@ pub use channel::{Channel, Life};
 pub use child::Child;
 pub use command::{Command, become_command, close_other_fds};
 pub use foreground::{Foreground, Job};
-pub use in_child::{die_with_parent, end, fail, finish};
+pub use in_child::{die_with_parent, exit_child, fail_child, finish_child};
 pub use nix::sched::CloneFlags;
 pub use pid_file::PidFile;
 pub use process::Process;

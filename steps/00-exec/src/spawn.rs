@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::Result;
 use kit::Hint;
-use kit::narration::{self, Who};
+use kit::narration::{self, Caller};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use crate::channel::{Channel, Life, Message};
 use crate::child::Child;
 use crate::foreground::Job;
-use crate::in_child::{die_with_parent, end_on_panic, fail};
+use crate::in_child::{die_with_parent, end_on_panic, fail_child};
 use crate::process::Process;
 use crate::signals::Signals;
 use crate::sys::{self, Cloned};
@@ -175,12 +175,13 @@ impl<'a> Spawn<'a> {
         // to send an error.
         let parent: &'static Channel = Box::leak(Box::new(parent.with_life(self.life)));
         end_on_panic(parent);
-        let who = if self.runtime.is_some() { Who::Grandchild } else { Who::Child };
+        let who =
+            if self.runtime.is_some() { Caller::Grandchild } else { Caller::Child };
         narration::forward(who, move |line| {
             let _ = parent.send(&Message::Narrated(line));
         });
         let Err(error) = self.start_child(parent, become_command);
-        fail(parent, &error)
+        fail_child(parent, &error)
     }
 
     fn start_child(
@@ -272,8 +273,8 @@ mod tests {
                     .job(Job::Session)
                     .spawn(|parent| crate::become_command(&command, parent))
                     .unwrap();
-                let (pid, pidfd) = child.let_live().unwrap();
-                assert!(!wait_until_dead(&pidfd, 0), "let_live() leaves it alive");
+                let (pid, pidfd) = child.detach().unwrap();
+                assert!(!wait_until_dead(&pidfd, 0), "detach() leaves it alive");
                 println!("pid: {pid}");
             }
             return;
@@ -312,7 +313,7 @@ mod tests {
                 let is_open =
                     |fd: RawFd| Path::new(&format!("/proc/self/fd/{fd}")).exists();
                 println!("open: {} {}", is_open(kept.as_raw_fd()), is_open(closed));
-                crate::finish(parent)
+                crate::finish_child(parent)
             });
             spawned.unwrap().wait().unwrap();
             return;

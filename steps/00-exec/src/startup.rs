@@ -88,7 +88,7 @@ impl Child {
         let name = received.name().map_or("a signal", Signal::as_str);
         let code = Status::Killed(received.number).code();
         Err(Failure::new(format_args!("{name} came before the command ran"))
-            .exit(code)
+            .with_exit_code(code)
             .into())
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use rustix::process::geteuid;
 
-use crate::narration::{self, Format, Plan};
+use crate::narration::{self, ExplainOptions, Format};
 
 /// The option `--explain` of `run`.
 #[derive(clap::Args, Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct ExplainArgs {
     /// the default) or for machines (json). With the number of a step, as in
     /// --explain=05 or --explain=json,05, only the calls of this step's code.
     #[arg(long, value_name = "FORMAT,STEP", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    explain: Option<Plan>,
+    explain: Option<ExplainOptions>,
 }
 
 impl ExplainArgs {

@@ -95,19 +95,19 @@ impl Failure {
     }
 
     /// Sets the exit code of the program.
-    pub fn exit(mut self, code: u8) -> Self {
+    pub fn with_exit_code(mut self, code: u8) -> Self {
         self.exit_code = code;
         self
     }
 
     /// Sets the kind.
-    pub fn kind(mut self, kind: FailureKind) -> Self {
+    pub fn with_kind(mut self, kind: FailureKind) -> Self {
         self.kind = kind;
         self
     }
 
     /// Returns the kind.
-    pub fn failure_kind(&self) -> FailureKind {
+    pub fn kind(&self) -> FailureKind {
         self.kind
     }
 
@@ -188,7 +188,7 @@ pub fn reason(errno: Errno) -> String {
 /// # Errors
 /// All of them in one message, with the hint and the exit code of the first. An empty
 /// list is no error.
-pub fn combine(errors: Vec<anyhow::Error>) -> Result<()> {
+pub fn combine_errors(errors: Vec<anyhow::Error>) -> Result<()> {
     let Some(first) = errors.first() else { return Ok(()) };
     let all: Vec<_> = errors.iter().map(|it| Failure::of(it).to_string()).collect();
     Err(Failure { what: all.join("; "), errno: None, ..Failure::of(first) }.into())
@@ -208,7 +208,7 @@ const LONGEST: usize = 4096;
 
 /// Escapes control characters in a text that may come from an image, so that it cannot
 /// steer the terminal.
-pub fn readable(text: &str) -> String {
+pub fn escape_control_characters(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
         .collect()
@@ -217,7 +217,11 @@ pub fn readable(text: &str) -> String {
 /// Shortens a text that is too long. It keeps the beginning, which has the call, and
 /// the end, which has the reason; control characters are escaped.
 pub(crate) fn shortened(text: String) -> String {
-    let text = if text.chars().any(char::is_control) { readable(&text) } else { text };
+    let text = if text.chars().any(char::is_control) {
+        escape_control_characters(&text)
+    } else {
+        text
+    };
     let length = text.chars().count();
     if length <= LONGEST {
         return text;
@@ -306,8 +310,8 @@ mod tests {
 
     #[test]
     fn combined_errors_are_all_in_the_message_with_the_hint_of_the_first() {
-        assert!(combine(Vec::new()).is_ok());
-        let error = combine(vec![
+        assert!(combine_errors(Vec::new()).is_ok());
+        let error = combine_errors(vec![
             refused().hint("fix").unwrap_err(),
             Failure::new("more").into(),
         ]);
@@ -322,7 +326,8 @@ mod tests {
     #[test]
     fn context_hint_and_exit_code_survive_a_trip_to_the_parent() {
         let error = refused().context("mounting /proc").hint("try again").unwrap_err();
-        let sent = serde_json::to_string(&Failure::of(&error).exit(126)).unwrap();
+        let sent =
+            serde_json::to_string(&Failure::of(&error).with_exit_code(126)).unwrap();
         let got: Failure = serde_json::from_str(&sent).unwrap();
         assert_eq!(
             got.to_string(),

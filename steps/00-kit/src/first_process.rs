@@ -148,7 +148,7 @@ mod tests {
         let run_dir = RunDir::create(parent, &Id::random().unwrap()).unwrap();
         run_dir.note(NAME, text).unwrap();
         run_dir.unlock_for_test();
-        run_dir.keep();
+        run_dir.leave_for_gc();
     }
 
     fn identity(child: &Child) -> ProcessIdentity {

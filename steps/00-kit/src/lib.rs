@@ -33,7 +33,10 @@ pub use anyhow::{Context, Result};
 pub use args::{DoctorArgs, ExplainArgs, RunDirArgs};
 pub use call::{Outcome, announce, call};
 pub use cli::{Lesson, styles};
-pub use failure::{Failure, FailureKind, Hint, combine, errno, readable, reason};
+pub use failure::{
+    Failure, FailureKind, Hint, combine_errors, errno, escape_control_characters,
+    reason,
+};
 pub use file::{
     ensure_private, if_exists, is_still_at, open_directory, open_regular,
     read_document, read_kernel_file,

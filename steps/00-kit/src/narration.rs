@@ -56,17 +56,17 @@ impl Display for Step {
 
 /// The value of `--explain`: `text`, `json`, `05`, `json,05`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct ExplainOptions {
     /// The format of the lines.
     pub format: Format,
     /// The step whose calls are narrated. If unset, the calls of all steps are.
     pub only: Option<Step>,
 }
 
-impl FromStr for Plan {
+impl FromStr for ExplainOptions {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Plan, String> {
+    fn from_str(text: &str) -> Result<ExplainOptions, String> {
         let (mut format, mut only) = (None, None);
         for word in text.split(',') {
             let is_first = match word {
@@ -86,14 +86,14 @@ impl FromStr for Plan {
                 return Err("one format and one step at most: json,05".into());
             }
         }
-        Ok(Plan { format: format.unwrap_or(Format::Text), only })
+        Ok(ExplainOptions { format: format.unwrap_or(Format::Text), only })
     }
 }
 
 /// The process that makes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Who {
+pub enum Caller {
     /// The runtime, on the host.
     Parent,
     /// The process that becomes the container's command.
@@ -106,7 +106,7 @@ pub enum Who {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// The process that made the call.
-    pub who: Who,
+    pub who: Caller,
     /// The step whose code made the call.
     pub step: Option<Step>,
     /// The name of the call, as its man page spells it.
@@ -144,13 +144,13 @@ enum Sink {
 }
 
 struct Narrator {
-    who: Who,
+    who: Caller,
     only: Option<Step>,
     sink: Sink,
 }
 
 static NARRATOR: Mutex<Narrator> =
-    Mutex::new(Narrator { who: Who::Parent, only: None, sink: Sink::Off });
+    Mutex::new(Narrator { who: Caller::Parent, only: None, sink: Sink::Off });
 
 fn narrator() -> MutexGuard<'static, Narrator> {
     NARRATOR.lock().unwrap_or_else(PoisonError::into_inner)
@@ -162,7 +162,7 @@ fn narrator() -> MutexGuard<'static, Narrator> {
 /// When the plan names a step that this program does not have: it has all steps up to
 /// that of the caller.
 #[track_caller]
-pub fn start(plan: Plan) -> Result<(), String> {
+pub fn start(plan: ExplainOptions) -> Result<(), String> {
     let last = Step::of(Location::caller());
     if let (Some(step), Some(last)) = (plan.only, last)
         && step > last
@@ -182,7 +182,7 @@ pub fn start(plan: Plan) -> Result<(), String> {
 /// Makes this process narrate as `who`, and hand its lines to `forward`. After a clone
 /// the child sends its lines to the parent, which prints them in order and in one
 /// format.
-pub fn forward(who: Who, forward: impl Fn(Line) + Send + 'static) {
+pub fn forward(who: Caller, forward: impl Fn(Line) + Send + 'static) {
     let mut narrator = narrator();
     narrator.who = who;
     if !matches!(narrator.sink, Sink::Off) {
@@ -237,13 +237,13 @@ mod tests {
 
     #[test]
     fn a_plan_is_a_format_a_step_or_both_in_any_order() {
-        let plan = |text: &str| text.parse::<Plan>();
+        let plan = |text: &str| text.parse::<ExplainOptions>();
         let (text, json) = (Format::Text, Format::Json);
         let five = Some(Step(5));
-        assert_eq!(plan("text"), Ok(Plan { format: text, only: None }));
-        assert_eq!(plan("05"), Ok(Plan { format: text, only: five }));
-        assert_eq!(plan("json,05"), Ok(Plan { format: json, only: five }));
-        assert_eq!(plan("5,json"), Ok(Plan { format: json, only: five }));
+        assert_eq!(plan("text"), Ok(ExplainOptions { format: text, only: None }));
+        assert_eq!(plan("05"), Ok(ExplainOptions { format: text, only: five }));
+        assert_eq!(plan("json,05"), Ok(ExplainOptions { format: json, only: five }));
+        assert_eq!(plan("5,json"), Ok(ExplainOptions { format: json, only: five }));
         assert_eq!(Step(5).to_string(), "05");
         for wrong in ["", "xml", "text,json", "04,05", "05,", "256", "cgroups"] {
             assert!(plan(wrong).is_err(), "{wrong}");

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
-use crate::failure::{Failure, name_errors, readable};
+use crate::failure::{Failure, escape_control_characters, name_errors};
 
 /// Prints a result to stdout, as it is, and flushes it. A closed stdout (EPIPE) is no
 /// error: its reader has read enough (`… | head`).
@@ -17,7 +17,9 @@ pub fn print(text: impl Display) -> Result<()> {
     let mut stdout = anstream::stdout();
     match write!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(format_args!("print to stdout: {error}")).exit(1).into())
+            Err(Failure::new(format_args!("print to stdout: {error}"))
+                .with_exit_code(1)
+                .into())
         }
         _ => Ok(()),
     }
@@ -59,7 +61,7 @@ pub fn notice(what: impl Display) {
 /// image, and must not steer the terminal. Replaces error numbers by their names.
 fn readable_lines(text: &impl Display) -> String {
     let lines: Vec<String> =
-        name_errors(text.to_string()).lines().map(readable).collect();
+        name_errors(text.to_string()).lines().map(escape_control_characters).collect();
     lines.join("\n")
 }
 

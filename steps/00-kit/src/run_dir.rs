@@ -132,7 +132,7 @@ impl RunDir {
 
     /// Leaves the directory for `gc`, because something that it notes could not be
     /// undone. The lock is held until this process ends.
-    pub fn keep(self) {
+    pub fn leave_for_gc(self) {
         std::mem::forget(self);
     }
 
@@ -234,8 +234,8 @@ impl Abandoned {
 
     /// Leaves the directory for a later `gc`, because something that it notes could not
     /// be undone.
-    pub fn keep(self) {
-        self.0.keep();
+    pub fn leave_for_gc(self) {
+        self.0.leave_for_gc();
     }
 }
 
@@ -384,6 +384,6 @@ mod tests {
         while !ids(scratch.path()).unwrap().is_empty() {
             assert!(start().abandoned_nearby().unwrap().iter().all(Result::is_ok));
         }
-        abandoned.into_iter().for_each(RunDir::keep);
+        abandoned.into_iter().for_each(RunDir::leave_for_gc);
     }
 }

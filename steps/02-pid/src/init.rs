@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use exec::{Channel, CloneFlags, Command, Signals, Spawn, Status, end};
+use exec::{Channel, CloneFlags, Command, Signals, Spawn, Status, exit_child};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -21,7 +21,7 @@ pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infalli
     sys::clear_environment();
     // The descriptors of our callers are closed now, so we must not return to them.
     let Err(error) = run(command, parent);
-    exec::fail(parent, &error)
+    exec::fail_child(parent, &error)
 }
 
 // ANCHOR: run
@@ -40,7 +40,7 @@ fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
             match received.name() {
                 Some(Signal::SIGCHLD) => {
                     if let Some(status) = reap(child.pid(), parent)? {
-                        end(status.code())
+                        exit_child(status.code())
                     }
                 }
                 _ if received.must_be_forwarded() => child.forward(&received)?,

@@ -61,8 +61,8 @@ impl Args {
             ));
             return Err(failure
                 .hint("one would hide the other: leave it out")
-                .kind(FailureKind::Usage)
-                .exit(2)
+                .with_kind(FailureKind::Usage)
+                .with_exit_code(2)
                 .into());
         }
         requests.sort_by_key(|request| request.target.components().count());

@@ -128,7 +128,7 @@ impl Detached {
     /// # Errors
     /// The kernel's, from mount_setattr(2).
     #[track_caller]
-    pub fn set(
+    pub fn set_attributes(
         &self,
         change: impl Into<AttributeChange>,
         recursion: Recursion,

@@ -15,16 +15,16 @@ use crate::resolve::open_path;
 
 /// Whether a missing mount target is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Targets {
+pub enum MissingTarget {
     /// A missing target is an error: the root is the host's own, and nothing is made in
     /// it.
-    MustExist,
+    Fail,
     /// A missing target is made, and is left there: removing a mount point would detach
     /// another container's mount on it.
-    Made,
+    Create,
 }
 
-/// Opens a mount target inside `root`, and makes it first if `targets` says so.
+/// Opens a mount target inside `root`, and makes it first if `missing` says so.
 ///
 /// # Errors
 /// When the target does not exist and is not to be made, when it cannot be made, or
@@ -34,9 +34,9 @@ pub fn target(
     root: BorrowedFd<'_>,
     path: &Path,
     kind: TargetKind,
-    targets: Targets,
+    missing: MissingTarget,
 ) -> Result<OwnedFd> {
-    if targets == Targets::Made {
+    if missing == MissingTarget::Create {
         make(root, path, kind)?;
     }
     let target = open(root, path).hint_on(
@@ -93,14 +93,18 @@ mod tests {
     use super::*;
     use crate::test_root::TestRoot;
 
-    fn target_in(root: &TestRoot, path: &str, targets: Targets) -> Result<OwnedFd> {
-        target(root.as_fd(), Path::new(path), TargetKind::Directory, targets)
+    fn target_in(
+        root: &TestRoot,
+        path: &str,
+        missing: MissingTarget,
+    ) -> Result<OwnedFd> {
+        target(root.as_fd(), Path::new(path), TargetKind::Directory, missing)
     }
 
     #[test]
     fn a_target_that_must_exist_is_not_made() {
         let root = TestRoot::new("missing");
-        let error = target_in(&root, "/x", Targets::MustExist).unwrap_err();
+        let error = target_in(&root, "/x", MissingTarget::Fail).unwrap_err();
         assert_eq!(kit::errno(&error), Some(Errno::ENOENT));
         assert!(!root.path().join("x").exists());
     }
@@ -111,25 +115,26 @@ mod tests {
         symlink("/", root.path().join("link")).unwrap();
         fs::create_dir(root.path().join("dir")).unwrap();
         for path in ["/", "//", "/..", "/dir/..", "/link", "/link/link/."] {
-            let error = target_in(&root, path, Targets::Made).unwrap_err().to_string();
+            let error =
+                target_in(&root, path, MissingTarget::Create).unwrap_err().to_string();
             assert!(
                 error.contains("the root itself cannot be mounted over"),
                 "{path}: {error}"
             );
         }
-        target_in(&root, "/dir", Targets::Made).unwrap();
+        target_in(&root, "/dir", MissingTarget::Create).unwrap();
     }
 
     #[test]
     fn dev_and_sys_are_refused_as_targets_and_so_are_links_to_them() {
         let root = TestRoot::new("reserved");
         for name in ["dev", "sys"] {
-            target_in(&root, "/other", Targets::Made).unwrap();
+            target_in(&root, "/other", MissingTarget::Create).unwrap();
             fs::create_dir(root.path().join(name)).unwrap();
             symlink(format!("/{name}"), root.path().join(format!("to-{name}")))
                 .unwrap();
             for path in [format!("/{name}"), format!("/to-{name}")] {
-                let error = target_in(&root, &path, Targets::Made).unwrap_err();
+                let error = target_in(&root, &path, MissingTarget::Create).unwrap_err();
                 let message = format!("{path}: /{name} cannot be mounted over");
                 assert!(error.to_string().contains(&message), "{error}");
             }

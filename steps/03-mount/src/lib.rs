@@ -33,7 +33,7 @@ pub use args::Args;
 pub use attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
 pub use detached::Detached;
 pub use fs_context::FsContext;
-pub use inside::Targets;
+pub use inside::MissingTarget;
 pub use propagation::Propagation;
 pub use request::{Request, Source};
 pub use source::BindSource;
@@ -78,6 +78,10 @@ pub fn host_root() -> Result<OwnedFd> {
 ///
 /// # Errors
 /// When a source or a target is missing or of the wrong kind, or the kernel refuses.
-pub fn all(root: BorrowedFd<'_>, requests: &[Request], targets: Targets) -> Result<()> {
-    requests.iter().try_for_each(|request| request.mount(root, targets))
+pub fn mount_all(
+    root: BorrowedFd<'_>,
+    requests: &[Request],
+    missing: MissingTarget,
+) -> Result<()> {
+    requests.iter().try_for_each(|request| request.mount(root, missing))
 }

@@ -8,7 +8,7 @@ use kit::{Failure, FailureKind};
 
 use crate::attributes::{AttributeChange, Attributes, Recursion};
 use crate::detached::Detached;
-use crate::inside::{self, TargetKind, Targets};
+use crate::inside::{self, MissingTarget, TargetKind};
 use crate::mount_point;
 use crate::source::BindSource;
 
@@ -47,7 +47,11 @@ impl Request {
     /// Makes this mount inside `root`.
     // Task 3.3: first the detached mount with all its attributes, then the target, and
     // last the mount is attached to the target.
-    pub(crate) fn mount(&self, root: BorrowedFd<'_>, targets: Targets) -> Result<()> {
+    pub(crate) fn mount(
+        &self,
+        root: BorrowedFd<'_>,
+        missing: MissingTarget,
+    ) -> Result<()> {
         self.check()?;
         let (mount, recursion, kind) = match &self.source {
             Source::Bind(source, recursion) => {
@@ -58,8 +62,8 @@ impl Request {
             }
             Source::MountPoint => return Ok(()),
         };
-        mount.set(self.attributes, recursion)?;
-        let target = inside::target(root, &self.target, kind, targets)?;
+        mount.set_attributes(self.attributes, recursion)?;
+        let target = inside::target(root, &self.target, kind, missing)?;
         mount.attach(&target, self.target.display())
     }
     // ANCHOR_END: mount
@@ -82,7 +86,7 @@ impl Request {
         check_target(&self.target).map_err(|why| {
             let target = self.target.display();
             let failure = Failure::new(format_args!("mount on {target}: {why}"));
-            failure.kind(FailureKind::Usage).into()
+            failure.with_kind(FailureKind::Usage).into()
         })
     }
 
@@ -151,8 +155,9 @@ mod tests {
                 let request = Request { source, target: target.into(), attributes };
                 let error = request.make_target(root.as_fd()).unwrap_err().to_string();
                 assert!(error.contains(why), "{target}: {error}");
-                let error = request.mount(root.as_fd(), Targets::Made).unwrap_err();
-                let kind = error.downcast_ref::<Failure>().unwrap().failure_kind();
+                let error =
+                    request.mount(root.as_fd(), MissingTarget::Create).unwrap_err();
+                let kind = error.downcast_ref::<Failure>().unwrap().kind();
                 assert_eq!(kind, FailureKind::Usage, "{target}: {error}");
             }
             let request = Request::mount_point(target);

@@ -85,7 +85,7 @@ impl BindSource {
                     "{}: another file is there than before the container was made",
                     self.path.display()
                 ));
-                Err(failure.kind(FailureKind::Conflict).into())
+                Err(failure.with_kind(FailureKind::Conflict).into())
             }
             _ => Ok(mount),
         }

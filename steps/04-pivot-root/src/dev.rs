@@ -58,8 +58,8 @@ pub fn mount(root: BorrowedFd<'_>) -> Result<()> {
         nosuid_noexec,
         "a /dev in memory, for harmless devices only",
     )?;
-    let without_node = nodes(dev.as_fd(), &DEVICES)?;
-    links(dev.as_fd())?;
+    let without_node = make_nodes(dev.as_fd(), &DEVICES)?;
+    make_links(dev.as_fd())?;
     make_directories(dev.as_fd())?;
     dev.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
     without_node.iter().try_for_each(|device| bind_from_host(root, device))?;
@@ -80,7 +80,7 @@ pub fn mount(root: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// When a name is no file name, and the kernel's, from mknod(2).
-pub fn nodes<'a, 'b>(
+pub fn make_nodes<'a, 'b>(
     dir: BorrowedFd<'_>,
     devices: &'a [Device<'b>],
 ) -> Result<&'a [Device<'b>]> {
@@ -131,14 +131,14 @@ fn check_name(name: &str) -> Result<()> {
         return Ok(());
     }
     let failure = Failure::new(format_args!("{name:?} is no name of a device in /dev"));
-    Err(failure.kind(FailureKind::Usage).into())
+    Err(failure.with_kind(FailureKind::Usage).into())
 }
 
 /// Makes the links /dev/fd, stdin, stdout, stderr and ptmx in the directory `dir`.
 ///
 /// # Errors
 /// The kernel's, from symlink(2).
-pub fn links(dir: BorrowedFd<'_>) -> Result<()> {
+pub fn make_links(dir: BorrowedFd<'_>) -> Result<()> {
     LINKS.iter().try_for_each(|(name, to)| {
         kit::call(
             "a name that programs expect",
@@ -222,7 +222,7 @@ mod tests {
         let dir = File::open("/proc/self").unwrap();
         for name in ["", ".", "..", "/etc/passwd", "../null", "a/b", "null/"] {
             let device = Device { name, major: 1, minor: 3 };
-            let made = nodes(dir.as_fd(), &[device]).map(drop);
+            let made = make_nodes(dir.as_fd(), &[device]).map(drop);
             for refused in [made, bind_from_host(dir.as_fd(), &device)] {
                 let error = refused.unwrap_err().to_string();
                 assert!(error.contains("is no name of a device"), "{name}: {error}");

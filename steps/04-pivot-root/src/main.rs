@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
 use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
-use mount::Targets;
+use mount::MissingTarget;
 use pivot_root::{Root, TerminalArgs};
 
 use crate::lesson::LESSON;
@@ -59,7 +59,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let names = args.uts.names(&Id::random()?);
     let pid_1 = args.pid.pid_1();
     let terminal = args.terminal.plan()?;
-    let command = args.command.on_host(&names.hostname).or(terminal.environment());
+    let command =
+        args.command.on_host(&names.hostname).with_defaults(terminal.environment());
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
     let rootfs = args.root.rootfs();
@@ -70,7 +71,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         args.mount.propagation.isolate()?; // 03: later mounts stay inside
         let root = Root::open(&rootfs, &mounts)?; // 04: its /
         pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
-        mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
+        mount::mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
         terminal.open(root.as_fd(), parent)?; // 04: its own terminal
         root.enter()?; // 04: the host's files are gone
         args.mount.propagation.share()?;

@@ -42,7 +42,7 @@ pub fn sysfs() -> Result<Detached> {
     match Detached::new("sysfs", &[], attributes, "the kernel's devices, to read") {
         Err(error) if kit::errno(&error) == Some(Errno::EPERM) && !owns_network()? => {
             let host = Detached::bind(Path::new("/sys"), Recursion::Recursive)?;
-            host.set(attributes, Recursion::Recursive)?;
+            host.set_attributes(attributes, Recursion::Recursive)?;
             Ok(host)
         }
         made => made,

@@ -46,7 +46,8 @@ impl Root {
         make_mount_points(view.as_fd(), requests)?;
         let mount = view.detached();
         if access == Access::ReadOnly {
-            mount.set(Attributes::MOUNT_ATTR_RDONLY, Recursion::Recursive)?;
+            mount
+                .set_attributes(Attributes::MOUNT_ATTR_RDONLY, Recursion::Recursive)?;
         }
         mount.attach(target, view.name())?;
         let mount = view

@@ -22,7 +22,7 @@ impl RootView {
     /// # Errors
     /// When the directory does not exist.
     pub fn open(rootfs: &Rootfs) -> Result<Self> {
-        let view = RootView::open_here(rootfs)?;
+        let view = RootView::open_in_child(rootfs)?;
         view.mount.make_private()?;
         Ok(view)
     }
@@ -32,7 +32,7 @@ impl RootView {
     ///
     /// # Errors
     /// When the directory does not exist.
-    pub fn open_here(rootfs: &Rootfs) -> Result<Self> {
+    pub fn open_in_child(rootfs: &Rootfs) -> Result<Self> {
         RootView::of_directory(rootfs, rootfs.open()?.as_fd())
     }
 
@@ -65,7 +65,7 @@ impl RootView {
     /// # Errors
     /// The kernel's, from mount_setattr(2).
     pub fn forbid_devices(&self) -> Result<()> {
-        self.mount.set(Attributes::MOUNT_ATTR_NODEV, Recursion::Recursive)
+        self.mount.set_attributes(Attributes::MOUNT_ATTR_NODEV, Recursion::Recursive)
     }
 }
 

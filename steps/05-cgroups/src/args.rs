@@ -76,7 +76,7 @@ impl Args {
             .and_then(|_| kit::read_kernel_file("/sys/devices/system/cpu/online").ok());
         let online = online.and_then(|text| text.parse().ok());
         let mut limits =
-            self.limits_on(online.as_ref()).map_err(|rule| rule.exit(2))?;
+            self.limits_on(online.as_ref()).map_err(|rule| rule.with_exit_code(2))?;
         self.devices.add_to(&mut limits)?;
         Ok(limits)
     }

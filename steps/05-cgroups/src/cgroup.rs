@@ -18,7 +18,7 @@ use crate::{delegation, freeze, note, v1, v2};
 /// is one hierarchy.
 ///
 /// Dropping a cgroup that [`Cgroup::create`] has made kills the processes in it and
-/// removes it, unless [`Cgroup::let_live`] was called.
+/// removes it, unless [`Cgroup::keep`] was called.
 #[derive(Debug)]
 pub struct Cgroup {
     directories: Vec<Directory>,
@@ -89,7 +89,7 @@ impl Cgroup {
         }
         if directories.is_empty() {
             let what = format!("no hierarchy has the cgroup {}", path.display());
-            return Err(Failure::new(what).kind(FailureKind::NotFound).into());
+            return Err(Failure::new(what).with_kind(FailureKind::NotFound).into());
         }
         let mut cgroup = Cgroup::existing(directories);
         cgroup.unified =
@@ -104,7 +104,7 @@ impl Cgroup {
 
     /// Keeps the cgroup and the processes in it. [`Cgroup::find`] finds the cgroup from
     /// now on. `gc` removes it once the container is no longer alive.
-    pub fn let_live(mut self) {
+    pub fn keep(mut self) {
         self.at_drop = AtDrop::Leave;
     }
 
@@ -196,7 +196,7 @@ fn kill_and_remove(mut directories: Vec<Directory>) -> Result<()> {
     directories.retain(|directory| directory.remove_unused().is_err());
     errors.extend(kill_one_by_one(&directories).err());
     errors.extend(directories.iter().filter_map(|directory| directory.remove().err()));
-    kit::combine(errors)
+    kit::combine_errors(errors)
 }
 
 /// Refuses limits whose controller no hierarchy has, before any cgroup is made.

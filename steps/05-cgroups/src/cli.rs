@@ -32,7 +32,7 @@ pub fn gc_command(args: &RunDirArgs) -> Result<ExitCode> {
     });
     collected
         .map(|()| ExitCode::SUCCESS)
-        .map_err(|error| Failure::of(&error).exit(1).into())
+        .map_err(|error| Failure::of(&error).with_exit_code(1).into())
 }
 
 /// Removes a few of the containers that dead runtimes have left, before a run. An error
@@ -66,7 +66,7 @@ impl Cgroup {
         match self.remove().hint("remove what is left with `gc` later") {
             Ok(()) => Some(run_dir),
             Err(error) => {
-                run_dir.keep();
+                run_dir.leave_for_gc();
                 kit::warn_error("the command has ended, but its cgroup stays", &error);
                 None
             }

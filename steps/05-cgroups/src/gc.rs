@@ -46,7 +46,7 @@ fn remove_all(found: Vec<Result<Abandoned>>) -> Collected {
             Err(error) => errors.push(error),
         }
     }
-    Collected { removed, outcome: kit::combine(errors) }
+    Collected { removed, outcome: kit::combine_errors(errors) }
 }
 
 fn remove(abandoned: Abandoned) -> Result<String> {
@@ -55,8 +55,8 @@ fn remove(abandoned: Abandoned) -> Result<String> {
     // does not end.
     let outcomes = [remove_noted(&abandoned), abandoned.kill_first_process()];
     let errors = outcomes.into_iter().filter_map(Result::err).collect();
-    if let Err(error) = kit::combine(errors) {
-        abandoned.keep();
+    if let Err(error) = kit::combine_errors(errors) {
+        abandoned.leave_for_gc();
         return Err(error.context(id));
     }
     Ok(id)
@@ -85,7 +85,7 @@ fn remove_noted(abandoned: &Abandoned) -> Result<()> {
         let top = &parent.hierarchy.mount_point;
         errors.extend(parent::remove_unused(parent.path(), top).err());
     }
-    kit::combine(errors)
+    kit::combine_errors(errors)
 }
 
 /// Returns whether a path does not exist. After an error other than ENOENT it may

@@ -43,7 +43,7 @@ pub enum LimitError {
 
 impl From<LimitError> for Failure {
     fn from(error: LimitError) -> Self {
-        Failure::new(error).kind(FailureKind::Usage)
+        Failure::new(error).with_kind(FailureKind::Usage)
     }
 }
 
@@ -268,7 +268,7 @@ mod tests {
         let limits = memory(None, Some(Swap::Asked(Max::At(64 * MIB))));
         let error = Cgroup::create(&placement, &limits, &run_dir).unwrap_err();
         assert_eq!(error.to_string(), LimitError::SwapWithoutMemory.to_string());
-        assert_eq!(Failure::of(&error).failure_kind(), FailureKind::Usage);
+        assert_eq!(Failure::of(&error).kind(), FailureKind::Usage);
         assert!(!run_dir.path().join("cgroups").exists(), "nothing is noted");
     }
 }

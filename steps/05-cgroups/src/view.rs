@@ -72,7 +72,7 @@ fn show_each(
             mkdirat(&tmpfs, name, Mode::from(0o755))
         })?;
     }
-    tmpfs.set(Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
+    tmpfs.set_attributes(Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
     tmpfs.attach(target, MOUNT_POINT)?;
     for directory in directories {
         let path = format!("{MOUNT_POINT}/{}", directory_name(directory)?);
@@ -85,7 +85,10 @@ fn show_each(
 /// Makes a read-only mount of this cgroup and the cgroups below it.
 fn bind_read_only(directory: &Directory) -> Result<Detached> {
     let mount = Detached::bind(directory.path(), Recursion::Alone)?;
-    mount.set(NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
+    mount.set_attributes(
+        NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY,
+        Recursion::Alone,
+    )?;
     Ok(mount)
 }
 

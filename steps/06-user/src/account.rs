@@ -188,7 +188,7 @@ fn unknown(kind: &str, name: &str, file: &str) -> anyhow::Error {
         "{kind} {name:?}: not in {file} of the root file system"
     ));
     failure
-        .kind(FailureKind::NotFound)
+        .with_kind(FailureKind::NotFound)
         .hint(format_args!("-u takes numbers, too: they need no entry in {file}"))
         .into()
 }
@@ -281,7 +281,7 @@ mod tests {
         for user in ["nobody", "www:staff"] {
             let error =
                 user.parse::<User>().unwrap().look_up(PASSWD, GROUP).unwrap_err();
-            let kind = error.downcast_ref::<Failure>().unwrap().failure_kind();
+            let kind = error.downcast_ref::<Failure>().unwrap().kind();
             assert_eq!(kind, FailureKind::NotFound, "{user}");
         }
     }

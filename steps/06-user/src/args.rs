@@ -75,7 +75,7 @@ impl Args {
                 if preferred.0.is_empty() { fallback } else { preferred };
             IdMap::new(ranges.clone()).map_err(|why| {
                 let failure = Failure::new(format_args!("{option}: {why}"));
-                failure.kind(FailureKind::Usage).exit(2)
+                failure.with_kind(FailureKind::Usage).with_exit_code(2)
             })
         };
         Ok(Userns::Maps { uids: map(options)?, gids: map([options[1], options[0]])? })

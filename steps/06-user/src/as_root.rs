@@ -57,7 +57,7 @@ fn run_in_child(
                 ids.enter(parent)?;
             }
             work()?;
-            exec::finish(parent)
+            exec::finish_child(parent)
         })?;
     match child.wait()?.code() {
         0 => Ok(()),

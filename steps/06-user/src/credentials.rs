@@ -70,7 +70,7 @@ impl Ids {
         let failure = Failure::new(format_args!(
             "{unmapped} is not mapped into this user namespace"
         ));
-        let failure = failure.kind(FailureKind::Refused);
+        let failure = failure.with_kind(FailureKind::Refused);
         Err(failure.hint(format_args!("the maps are: {}", self.shown())).into())
     }
 
@@ -149,7 +149,7 @@ mod tests {
         ] {
             let error = ids.refuse_unmapped(&account).unwrap_err();
             assert!(error.to_string().starts_with(message), "{error}");
-            let kind = error.downcast_ref::<Failure>().unwrap().failure_kind();
+            let kind = error.downcast_ref::<Failure>().unwrap().kind();
             assert_eq!(kind, FailureKind::Refused);
             Ids::of_host().refuse_unmapped(&account).unwrap();
         }

@@ -11,7 +11,7 @@ use cgroups::Cgroup;
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
 use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
-use mount::Targets;
+use mount::MissingTarget;
 use pivot_root::{RootView, TerminalArgs};
 
 use crate::lesson::LESSON;
@@ -109,7 +109,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.enter()?; // 05: v1: enters it here
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
             mount::bind_sources(&mounts)?; // 03: as the caller reaches them
-            let own_view = ids.root_view_here(&rootfs)?; // 04: in the same way
+            let own_view = ids.root_view_in_child(&rootfs)?; // 04: in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
@@ -118,12 +118,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             let root = user::open_root(view, &rootfs, &mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
-            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
+            mount::mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = ids.account(root.as_fd(), args.user.user())?;
             let command = args.command.at_home(&names.hostname, account.home());
-            let command = command.or(terminal.environment());
+            let command = command.with_defaults(terminal.environment());
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             let command = command.enter_workdir_early(); // 00: also where only root may go

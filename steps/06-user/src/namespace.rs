@@ -153,9 +153,9 @@ impl Ids {
     ///
     /// # Errors
     /// As [`Ids::root_view`].
-    pub fn root_view_here(&self, rootfs: &Rootfs) -> Result<Option<RootView>> {
+    pub fn root_view_in_child(&self, rootfs: &Rootfs) -> Result<Option<RootView>> {
         let child_opens_it = self.maps.is_some() && !self.needs_idmapped_mounts();
-        child_opens_it.then(|| RootView::open_here(rootfs)).transpose()
+        child_opens_it.then(|| RootView::open_in_child(rootfs)).transpose()
     }
 
     /// In the parent, as root: makes mounts of the volumes that only root can reach.

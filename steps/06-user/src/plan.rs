@@ -47,7 +47,7 @@ impl Userns {
                 let failure = Failure::new(
                     "--userns host: without a user namespace of its own this needs root",
                 );
-                let failure = failure.kind(FailureKind::Refused);
+                let failure = failure.with_kind(FailureKind::Refused);
                 Err(failure.hint("leave it out, or use sudo").into())
             }
             (Userns::Auto, true) => free_ids::of_no_user(id),
@@ -61,7 +61,7 @@ impl Userns {
             (Userns::KeepId, true) => {
                 let failure = Failure::new("--userns keep-id: your own id is root's");
                 Err(failure
-                    .kind(FailureKind::Usage)
+                    .with_kind(FailureKind::Usage)
                     .hint("start it as another user, or choose --userns auto")
                     .into())
             }

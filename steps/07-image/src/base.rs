@@ -119,9 +119,9 @@ impl Base {
     ///
     /// # Errors
     /// When there is no such directory.
-    pub fn open_here(&self, ids: &Ids) -> Result<()> {
+    pub fn open_in_child(&self, ids: &Ids) -> Result<()> {
         if self.layered.is_none()
-            && let Some(view) = ids.root_view_here(&self.rootfs)?
+            && let Some(view) = ids.root_view_in_child(&self.rootfs)?
         {
             self.own_view.get_or_init(|| view);
         }
@@ -187,14 +187,14 @@ impl Base {
     /// A usage error (exit code 2) when neither the image nor the command names a
     /// program.
     pub fn command(&self, command: Command) -> Result<Command> {
-        let mut command = command.or(self.config.command.clone());
+        let mut command = command.with_defaults(self.config.command.clone());
         command.argv.splice(..0, self.config.entrypoint.iter().cloned());
         ensure!(
             !command.argv.is_empty(),
             Failure::new("the image does not say what to run")
-                .kind(FailureKind::Usage)
+                .with_kind(FailureKind::Usage)
                 .hint("name a command behind the options, `sh` for one")
-                .exit(2)
+                .with_exit_code(2)
         );
         Ok(command)
     }
@@ -260,9 +260,6 @@ mod tests {
         let base = Base { rootfs, view: None, own_view, layered: None, config };
         let empty = Command { argv: Vec::new(), env: Vec::new(), workdir: None };
         let failure = Failure::of(&base.command(empty).unwrap_err());
-        assert_eq!(
-            (failure.failure_kind(), failure.exit_code()),
-            (FailureKind::Usage, 2)
-        );
+        assert_eq!((failure.kind(), failure.exit_code()), (FailureKind::Usage, 2));
     }
 }

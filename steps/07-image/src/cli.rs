@@ -100,5 +100,5 @@ impl Gc {
 fn exit_with_1_on_error(outcome: Result<()>) -> Result<ExitCode> {
     outcome
         .map(|()| ExitCode::SUCCESS)
-        .map_err(|error| Failure::of(&error).exit(1).into())
+        .map_err(|error| Failure::of(&error).with_exit_code(1).into())
 }

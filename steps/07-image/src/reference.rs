@@ -130,7 +130,7 @@ pub(crate) fn ambiguous_id(kind: &str, digits: &str) -> Failure {
     Failure::new(format_args!(
         "{kind} {digits}: several {kind} ids begin with these digits"
     ))
-    .kind(FailureKind::Usage)
+    .with_kind(FailureKind::Usage)
     .hint("give more of its digits")
 }
 

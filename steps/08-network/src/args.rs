@@ -202,7 +202,11 @@ impl Args {
             false => "leave it out, or use sudo",
         };
         let what = format!("{option} cannot be used with --network {network}");
-        Err(Failure::new(what).kind(FailureKind::Usage).hint(hint).exit(2).into())
+        Err(Failure::new(what)
+            .with_kind(FailureKind::Usage)
+            .hint(hint)
+            .with_exit_code(2)
+            .into())
     }
 
     /// The ports to publish.

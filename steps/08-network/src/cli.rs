@@ -174,7 +174,7 @@ impl GcArgs {
     /// All that could not be removed; `gc` tries it again the next time.
     pub fn run(&self) -> Result<ExitCode> {
         let errors = [self.steps_below.run().err(), gc::gc(self.networks.dir()).err()];
-        exit_code(kit::combine(errors.into_iter().flatten().collect()))
+        exit_code(kit::combine_errors(errors.into_iter().flatten().collect()))
     }
 }
 
@@ -208,5 +208,6 @@ fn print_json(value: &impl serde::Serialize) -> Result<()> {
 }
 
 fn exit_code(done: Result<()>) -> Result<ExitCode> {
-    done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::of(&error).exit(1).into())
+    done.map(|()| ExitCode::SUCCESS)
+        .map_err(|error| Failure::of(&error).with_exit_code(1).into())
 }

@@ -62,7 +62,7 @@ fn refuse_overlap(host: &mut Host, subnet: Subnet) -> Result<()> {
     Err(Failure::new(format_args!(
         "{subnet} overlaps with {other}, which the host uses"
     ))
-    .kind(FailureKind::Conflict)
+    .with_kind(FailureKind::Conflict)
     .hint("choose another --subnet, or leave it out")
     .into())
 }

@@ -200,7 +200,7 @@ fn attach(
     let uplinks = host.uplinks()?;
     firewall::check_or_adjust(&mut host.store, network, &uplinks, firewall)?;
     network.bring_up(&mut host.netlink)?;
-    kit::combine(host.reconcile())?;
+    kit::combine_errors(host.reconcile())?;
     forget_connections(host, lease)?;
     Responder::ensure(&ResponderOptions {
         leases: host.store.leases_path(&network.name),
@@ -225,7 +225,7 @@ fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
     }
     errors.extend(host.reconcile());
     errors.extend(forget_connections(host, lease).err());
-    kit::combine(errors)
+    kit::combine_errors(errors)
 }
 
 /// Removes the connections that must not continue from the kernel's connection

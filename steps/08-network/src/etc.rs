@@ -3,7 +3,7 @@
 //!
 //! - [`mount_points`] returns a `Request` for each file, so that its mount point is
 //!   created while the root file system is still writable.
-//! - The child calls [`mount()`] after `mount_defaults` and before `mount::all`, so
+//! - The child calls [`mount()`] after `mount_defaults` and before `mount::mount_all`, so
 //!   that a file that the user mounts there with `-v` covers it.
 
 mod hosts;
@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mount::inside::{self, TargetKind, Targets};
+use mount::inside::{self, MissingTarget, TargetKind};
 use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion, Request};
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::fchdir;
@@ -68,9 +68,9 @@ pub fn mount(root: BorrowedFd<'_>, files: &EtcFiles) -> Result<()> {
         .collect();
     let mounts = clone_mounts(root, &tmpfs, &files?)?;
     for (mount, path) in mounts.iter().zip(PATHS) {
-        mount.set(access_attributes(root)?, Recursion::Alone)?;
-        let (kind, targets) = (TargetKind::File, Targets::MustExist);
-        mount.attach(&inside::target(root, Path::new(path), kind, targets)?, path)?;
+        mount.set_attributes(access_attributes(root)?, Recursion::Alone)?;
+        let (kind, missing) = (TargetKind::File, MissingTarget::Fail);
+        mount.attach(&inside::target(root, Path::new(path), kind, missing)?, path)?;
     }
     Ok(())
 }

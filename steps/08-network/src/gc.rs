@@ -25,7 +25,7 @@ pub(crate) fn gc(dir: &Path) -> Result<()> {
     let mut host = Host::open(dir)?;
     let mut errors = remove_stale(&mut host, None)?;
     errors.extend(host.reconcile());
-    kit::combine(errors)
+    kit::combine_errors(errors)
 }
 
 /// Removes the leases and links of containers that are gone. Forgets the changes to the

@@ -23,7 +23,7 @@ pub(crate) fn lease(record: &NetworkRecord, request: LeaseRequest) -> Result<Lea
         (None, Some(ip6)) => {
             let failure = Failure::new(format_args!("--ip6 {ip6}: {name} has no IPv6"));
             return Err(failure
-                .kind(Usage)
+                .with_kind(Usage)
                 .hint("`network create NAME --ipv6` creates a network with IPv6")
                 .into());
         }
@@ -69,7 +69,7 @@ fn choose(
             None => return Ok(ip),
         };
         return Err(Failure::new(format_args!("{ip}: {why}"))
-            .kind(kind)
+            .with_kind(kind)
             .hint("choose another address, or leave the option out")
             .into());
     }
@@ -102,7 +102,7 @@ fn choose_mac(
         Some(lease) => format!("container {} has it", lease.id),
         None => return Ok(mac),
     };
-    let failure = Failure::new(format_args!("{mac}: {why}")).kind(Conflict);
+    let failure = Failure::new(format_args!("{mac}: {why}")).with_kind(Conflict);
     Err(failure.hint("choose another --mac-address, or leave it out").into())
 }
 
@@ -230,7 +230,7 @@ mod tests {
             ("10.0.1.9", Usage),
         ] {
             let error = super::lease(&record, ip(requested)).unwrap_err();
-            assert_eq!(Failure::of(&error).failure_kind(), kind, "{requested}");
+            assert_eq!(Failure::of(&error).kind(), kind, "{requested}");
         }
     }
 

@@ -10,7 +10,7 @@ use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
 use image::Base;
 use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
-use mount::Targets;
+use mount::MissingTarget;
 use pivot_root::TerminalArgs;
 
 use crate::lesson::LESSON;
@@ -136,7 +136,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.enter()?; // 05: v1: enters it here
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
             mount::bind_sources(&mounts)?; // 03: as the caller reaches them
-            base.open_here(&ids)?; // 07: the directory, in the same way
+            base.open_in_child(&ids)?; // 07: the directory, in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
             network.configure()?; // 08: its end of the cable
             cgroups::unshare_namespace()?; // 05: its view of cgroups
@@ -146,14 +146,14 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.mount_etc(root.as_fd())?; // 08: the names on its network
-            mount::all(root.as_fd(), &mounts, Targets::Made)?; // 03: its mounts
+            mount::mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
             // 07: the image's program and variables, then those of every command
             let environment = exec::environment(&names.hostname, account.home());
-            let command = base.command(args.command.plan())?.or(environment);
-            let command = command.or(terminal.environment());
+            let command = base.command(args.command.plan())?.with_defaults(environment);
+            let command = command.with_defaults(terminal.environment());
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             let command = command.enter_workdir_early(); // 00: also where only root may go

@@ -28,7 +28,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     if host.store.find(&new.name.0).is_some() {
         let what = format!("the network {} already exists", new.name.0);
         return Err(Failure::new(what)
-            .kind(FailureKind::Conflict)
+            .with_kind(FailureKind::Conflict)
             .hint("choose another name, or remove it with `network rm`")
             .into());
     }
@@ -52,7 +52,7 @@ pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
         let what =
             format!("{} has containers: {}", network.name, containers.join(", "));
         return Err(Failure::new(what)
-            .kind(FailureKind::Conflict)
+            .with_kind(FailureKind::Conflict)
             .hint("end them first")
             .into());
     }
@@ -61,7 +61,7 @@ pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
         host.netlink.remove_link(&network.bridge)?;
         host.store.remove(&network.name)?;
     }
-    kit::combine(host.reconcile()).hint("`gc` tries again")
+    kit::combine_errors(host.reconcile()).hint("`gc` tries again")
 }
 
 /// Refuses an MTU with which a network cannot have IPv6.
@@ -70,7 +70,7 @@ fn refuse_small_mtu(new: &NewNetwork) -> Result<()> {
         None => Ok(()),
         Some(mtu) => {
             let what = format!("--mtu {mtu}: IPv6 needs {}", mtu::MIN_IPV6);
-            let failure = Failure::new(what).kind(FailureKind::Usage);
+            let failure = Failure::new(what).with_kind(FailureKind::Usage);
             Err(failure.hint("choose a larger one, or leave --ipv6 out").into())
         }
     }
@@ -88,7 +88,7 @@ fn refuse_unusable_subnet(subnet: Subnet) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Failure::new(format_args!("--subnet {subnet} {why}"))
-        .kind(FailureKind::Usage)
+        .with_kind(FailureKind::Usage)
         .hint("for example 10.88.0.0/24")
         .into())
 }
@@ -110,7 +110,7 @@ mod tests {
     fn a_subnet_that_cannot_be_used_is_a_usage_error() {
         for subnet in ["10.0.0.0/31", "127.0.0.0/24", "10.0.0.1/24", "fd00::/64"] {
             let error = refuse_unusable_subnet(subnet.parse().unwrap()).unwrap_err();
-            let kind = Failure::of(&error).failure_kind();
+            let kind = Failure::of(&error).kind();
             assert_eq!(kind, FailureKind::Usage, "{subnet}");
         }
         refuse_unusable_subnet("10.0.0.0/24".parse().unwrap()).unwrap();

@@ -74,7 +74,7 @@ impl Pasta {
         }
         let ports: Vec<_> = ports.iter().map(Port::to_string).collect();
         failure
-            .kind(FailureKind::Conflict)
+            .with_kind(FailureKind::Conflict)
             .hint(format_args!(
                 "a port is already in use: {} (`ss -ltunp` shows by which program)",
                 ports.join(", ")

@@ -61,7 +61,7 @@ fn conflict(port: &Port, holder: Option<String>) -> anyhow::Error {
     let holder = holder.map(|holder| format!(" by {holder}")).unwrap_or_default();
     let Port { host, protocol, .. } = port;
     Failure::new(format_args!("port {host}/{protocol} is already in use{holder}"))
-        .kind(FailureKind::Conflict)
+        .with_kind(FailureKind::Conflict)
         .hint("end that, or publish another port with -p")
         .into()
 }
@@ -166,6 +166,6 @@ mod tests {
         let (ip, host) = (Some(address.ip()), address.port());
         let port = Port { ip, host, inside: 80, protocol: Protocol::Tcp };
         let error = reserve(&store, &[port], false).unwrap_err();
-        assert_eq!(Failure::of(&error).failure_kind(), FailureKind::Conflict);
+        assert_eq!(Failure::of(&error).kind(), FailureKind::Conflict);
     }
 }

@@ -198,7 +198,7 @@ impl Drop for NetworkStore {
 
 fn unknown(name: &str) -> Failure {
     Failure::new(format_args!("there is no network {name:?}"))
-        .kind(FailureKind::NotFound)
+        .with_kind(FailureKind::NotFound)
 }
 
 /// Creates the directory and locks it. None: another process has removed it in between.
@@ -308,8 +308,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = NetworkStore::open(dir.path()).unwrap();
         let error = store.network("web").unwrap_err();
-        assert_eq!(Failure::of(&error).failure_kind(), FailureKind::NotFound);
+        assert_eq!(Failure::of(&error).kind(), FailureKind::NotFound);
         let error = store.set_leases("web", Vec::new()).unwrap_err();
-        assert_eq!(Failure::of(&error).failure_kind(), FailureKind::NotFound);
+        assert_eq!(Failure::of(&error).kind(), FailureKind::NotFound);
     }
 }

@@ -107,7 +107,7 @@ fn the_responder_of_an_ipv6_network_listens_on_ipv4_and_ipv6() {
     host.create(&["both", "--ipv6"]);
     let script = "grep -c nameserver /etc/resolv.conf; nslookup -type=aaaa $(hostname) | grep -c 'Address: fd'; \
                   v6=$(sed -n 's/nameserver \\(.*:.*\\)/\\1/p' /etc/resolv.conf); nslookup $(hostname) $v6 | grep -c 'Address: fd'";
-    host.run(&["--network", "both"], &["sh", "-c", script]).prints("2\n1\n1");
+    host.run(&["--network", "both"], &["sh", "-c", script]).assert_stdout("2\n1\n1");
 }
 
 #[test]
@@ -115,7 +115,9 @@ fn port_53_in_use_is_an_error_before_the_container_starts() {
     let Some(host) = Host::with_dns_servers(&[]) else { return };
     let _taken = host.within(|| UdpSocket::bind("0.0.0.0:53").unwrap());
     let ran = host.run(&[], &["echo", "started"]);
-    ran.exits(125).complains("EADDRINUSE").complains("another DNS server");
+    ran.exits(125)
+        .assert_stderr_contains("EADDRINUSE")
+        .assert_stderr_contains("another DNS server");
     assert_eq!(ran.out, "");
     assert!(host.responders().is_empty());
 }

@@ -5,14 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use kiste_tests::{Bench, Ran, Running, host, net, tool};
+use kiste_tests::{Fixture, Ran, Running, host, net, tool};
 
 use crate::this_step;
 
 /// A network namespace and a mount namespace that stand in for the host. Dropping this
 /// value removes them.
 pub struct Host {
-    pub bench: Bench,
+    pub fixture: Fixture,
     holder: Child,
 }
 
@@ -22,8 +22,8 @@ impl Host {
         if !tool("ip") || !tool("nsenter") || !tool("unshare") {
             return None;
         }
-        let bench = Bench::of(this_step(), &["root", "pivot-root"])?;
-        let resolv = bench.dir().join("resolv.conf");
+        let fixture = Fixture::of(this_step(), &["root", "pivot-root"])?;
+        let resolv = fixture.dir().join("resolv.conf");
         fs::write(
             &resolv,
             servers.iter().map(|it| format!("nameserver {it}\n")).collect::<String>(),
@@ -42,7 +42,7 @@ impl Host {
         let mut line = String::new();
         BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n");
-        Some(Host { bench, holder })
+        Some(Host { fixture, holder })
     }
 
     /// Returns the words of a command line that starts a program on the host.
@@ -53,7 +53,7 @@ impl Host {
     }
 
     fn network_dir(&self) -> PathBuf {
-        self.bench.dir().join("networks")
+        self.fixture.dir().join("networks")
     }
 
     fn with_dir<'a>(dir: &'a str, options: &[&'a str]) -> Vec<&'a str> {
@@ -64,7 +64,7 @@ impl Host {
     pub fn run(&self, options: &[&str], command: &[&str]) -> Ran {
         let (enter, dir) = (self.enter(), self.network_dir());
         let enter: Vec<_> = enter.iter().map(String::as_str).collect();
-        self.bench.run_by(
+        self.fixture.run_under(
             &enter,
             &Host::with_dir(dir.to_str().unwrap(), options),
             command,
@@ -75,7 +75,7 @@ impl Host {
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
         let (enter, dir) = (self.enter(), self.network_dir());
         let enter: Vec<_> = enter.iter().map(String::as_str).collect();
-        self.bench.start_by(
+        self.fixture.start_under(
             &enter,
             &Host::with_dir(dir.to_str().unwrap(), options),
             command,
@@ -86,7 +86,7 @@ impl Host {
     pub fn call(&self, arguments: &[&str]) -> Ran {
         let enter = self.enter();
         let enter: Vec<_> = enter.iter().map(String::as_str).collect();
-        self.bench.call_by(&enter, arguments)
+        self.fixture.call_under(&enter, arguments)
     }
 
     /// Makes a network.

@@ -31,7 +31,7 @@ impl LoneResponder {
     pub fn start(servers: &[&str], forwarding: &str, leases: &str) -> Option<Self> {
         let host = Host::with_dns_servers(servers)?;
         host.sh("ip addr add 10.88.0.1/24 dev lo && ip addr add 10.88.0.2/32 dev lo && ip addr add 10.88.0.200/32 dev lo && ip addr add 10.99.0.1/24 dev lo");
-        let directory = host.bench.dir().join("lan");
+        let directory = host.fixture.dir().join("lan");
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).unwrap();
         let mut responder = LoneResponder { host, directory, users: None, pid: 0 };
@@ -40,7 +40,7 @@ impl LoneResponder {
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         responder.users =
             Some(File::options().read(true).write(true).open(&fifo).unwrap());
-        responder.start_responder(forwarding).prints("ready");
+        responder.start_responder(forwarding).assert_stdout("ready");
         let alive = fs::read_to_string(responder.directory.join("dns.alive")).unwrap();
         responder.pid = alive.lines().next().unwrap().parse().unwrap();
         Some(responder)

@@ -115,7 +115,7 @@ pub fn is_alive(pid: impl std::fmt::Display) -> bool {
 /// its cgroup, and PID 1 then waits for the other processes of its namespace
 /// (cgroup_exit, exit_notify in do_exit, kernel/exit.c).
 #[track_caller]
-pub fn assert_dies(pid: impl std::fmt::Display) {
+pub fn assert_exits(pid: impl std::fmt::Display) {
     let died = crate::eventually(|| (!is_alive(&pid)).then_some(()));
     assert!(died.is_some(), "process {pid} does not die");
 }

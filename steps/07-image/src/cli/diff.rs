@@ -66,5 +66,8 @@ fn line(change: &Change) -> String {
         Change::Changed(path) => ('C', path),
         Change::Deleted(path) => ('D', path),
     };
-    format!("{letter} {}\n", kit::readable(&path.display().to_string()))
+    format!(
+        "{letter} {}\n",
+        kit::escape_control_characters(&path.display().to_string())
+    )
 }

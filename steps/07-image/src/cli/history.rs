@@ -44,7 +44,7 @@ impl History {
             };
             [
                 created,
-                kit::readable(&entry.created_by),
+                kit::escape_control_characters(&entry.created_by),
                 format_size(entry.size.unwrap_or(0)),
             ]
         })

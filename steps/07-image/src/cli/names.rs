@@ -41,7 +41,7 @@ impl Rmi {
         if !removed.is_empty() {
             store.as_root(|| collect_garbage(&store))?;
         }
-        kit::combine(errors)
+        kit::combine_errors(errors)
     }
 
     /// Removes the names from the list, and returns the removed entries, and an error

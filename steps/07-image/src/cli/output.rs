@@ -46,7 +46,9 @@ pub(super) fn format_size(bytes: u64) -> String {
 
 /// Returns how long ago a time was, in the largest unit: `2 days ago`.
 pub(super) fn ago(time: &str) -> String {
-    let Ok(time) = time.parse::<jiff::Timestamp>() else { return kit::readable(time) };
+    let Ok(time) = time.parse::<jiff::Timestamp>() else {
+        return kit::escape_control_characters(time);
+    };
     let seconds = jiff::Timestamp::now().duration_since(time).as_secs().max(0);
     let units = [
         ("year", 31_536_000),

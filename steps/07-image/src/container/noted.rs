@@ -95,7 +95,7 @@ pub(crate) fn refuse_if_used(store: &Store, layer: &Digest) -> Result<()> {
     Err(Failure::new(format_args!(
         "layer {layer} is damaged, and container {id} uses it"
     ))
-    .kind(FailureKind::Conflict)
+    .with_kind(FailureKind::Conflict)
     .hint("once the container has ended, `gc` removes it: then load the image again")
     .into())
 }

@@ -228,7 +228,7 @@ impl Index {
 
 fn not_found(name: &ImageName) -> anyhow::Error {
     Failure::new(format_args!("image {name}: there is no image of this name in the store"))
-        .kind(FailureKind::NotFound)
+        .with_kind(FailureKind::NotFound)
         .hint("`images` lists them; `import` and `load` bring new ones; --store names another store")
         .into()
 }
@@ -250,7 +250,7 @@ mod tests {
         let name: ImageName = "www".parse().unwrap();
         for error in [index.find(&name).unwrap_err(), index.remove(&name).unwrap_err()]
         {
-            assert_eq!(Failure::of(&error).failure_kind(), FailureKind::NotFound);
+            assert_eq!(Failure::of(&error).kind(), FailureKind::NotFound);
         }
     }
 

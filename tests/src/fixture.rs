@@ -13,15 +13,15 @@ use crate::{Ran, Running, Step, Terminal, host, rootfs};
 
 /// The things that a test does not share: a directory, from step 4 on a root file
 /// system, from step 5 on a run directory and a cgroup parent.
-pub struct Bench {
+pub struct Fixture {
     step: Step,
     dir: TempDir,
     rootfs: OnceLock<PathBuf>,
     parent: String,
 }
 
-impl Bench {
-    /// Makes a bench for this step's program. None if the host lacks something that the
+impl Fixture {
+    /// Makes a fixture for this step's program. None if the host lacks something that the
     /// test needs.
     pub fn of(step: Step, needs: &[&str]) -> Option<Self> {
         if !step.has(needs) {
@@ -32,7 +32,7 @@ impl Bench {
             .tempdir()
             .expect("make a directory");
         let parent = dir.path().file_name().unwrap().to_string_lossy().to_lowercase();
-        Some(Bench { step, dir, rootfs: OnceLock::new(), parent })
+        Some(Fixture { step, dir, rootfs: OnceLock::new(), parent })
     }
 
     /// Returns the step under test.
@@ -57,7 +57,7 @@ impl Bench {
             let path = self.dir().join("rootfs");
             rootfs::copy(&rootfs::original(), &path);
             let owner = fs::metadata(self.dir()).unwrap();
-            host::give_all(&path, owner.uid(), owner.gid());
+            host::chown_recursive(&path, owner.uid(), owner.gid());
             path
         })
     }
@@ -126,12 +126,17 @@ impl Bench {
 
     /// Runs a command in a container, with the step's program started by another one:
     /// `&["setpriv", "--reuid=65534"]`.
-    pub fn run_by(&self, starter: &[&str], options: &[&str], command: &[&str]) -> Ran {
-        self.call_by(starter, self.arguments(options, command))
+    pub fn run_under(
+        &self,
+        starter: &[&str],
+        options: &[&str],
+        command: &[&str],
+    ) -> Ran {
+        self.call_under(starter, self.arguments(options, command))
     }
 
     /// Runs the program with exactly these arguments, started by another program.
-    pub fn call_by(
+    pub fn call_under(
         &self,
         starter: &[&str],
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -164,17 +169,17 @@ impl Bench {
 
     /// Runs a bash script on the host; the program is its `$0`.
     pub fn run_through_shell(&self, script: &str) -> Ran {
-        self.call_by(&["bash", "-c", script], [""; 0])
+        self.call_under(&["bash", "-c", script], [""; 0])
     }
 
     /// Starts a container and returns once its command runs.
     pub fn start(&self, options: &[&str], command: &[&str]) -> Running {
-        self.start_by(&[], options, command)
+        self.start_under(&[], options, command)
     }
 
     /// Starts a container, with the step's program started by another one that execs
     /// it: `&["nice"]`.
-    pub fn start_by(
+    pub fn start_under(
         &self,
         starter: &[&str],
         options: &[&str],
@@ -218,7 +223,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for Fixture {
     fn drop(&mut self) {
         // A failed test leaves its containers behind, and nothing else would end them.
         if std::thread::panicking() {
