@@ -36,8 +36,8 @@ struct Target {
 
 /// The library that the tests of all steps share.
 const TEST_KIT: &str = "kiste-tests";
-/// The benchmark, in `tests/fixture`.
-const BENCH: &str = "kiste-fixture";
+/// The benchmark, in `tests/bench`.
+const BENCH: &str = "kiste-bench";
 /// The preprocessor of the book.
 const BOOK: &str = "kiste-book";
 /// The package that prints the last line of the tests, in `tests/summary`.

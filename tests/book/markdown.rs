@@ -77,7 +77,7 @@ pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
 
 fn id_of(heading: &str) -> String {
     let mut text = heading.to_string();
-    // Of a link in a heading, only the text counts.
+    // Only the text of a link in a heading counts.
     while let Some((start, rest)) = text.split_once("](") {
         let Some((_, end)) = rest.split_once(')') else { break };
         text = format!("{}{end}", start.replacen('[', "", 1));

@@ -32,6 +32,7 @@ impl Source {
     pub fn is_command_line(&self) -> bool {
         let module = self.module();
         ["args", "cli", "main"].contains(&module.as_str())
+            || module.starts_with("args::")
             || module.starts_with("cli::")
     }
 

@@ -145,7 +145,7 @@ impl Suite {
             let shared = words(&check.name)
                 .filter(|word| words_of_mutant.contains(word))
                 .count();
-            // One program runs all unit tests, which are the closest to the code.
+            // A single program runs all unit tests, which are the closest to the code.
             let unit_bonus = if check.binary.is_none() { 1000 } else { 1 };
             (unit_bonus + all + 10 * shared + 20 * same_file) as f64
                 / known(check).seconds.unwrap_or(DEFAULT_SECONDS)

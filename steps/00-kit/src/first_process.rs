@@ -13,8 +13,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::call::call;
 use crate::failure::{Failure, Hint};
-use crate::liveness::{Liveness, ProcessIdentity};
 use crate::lock::read_file;
+use crate::process_identity::{Liveness, ProcessIdentity};
 use crate::run_dir::{Abandoned, RunDir};
 
 /// The name of the note. It is not `state.json`: a running process in `state.json`

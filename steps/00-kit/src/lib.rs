@@ -25,8 +25,10 @@ mod liveness;
 mod lock;
 pub mod narration;
 mod output;
+mod process_identity;
 pub mod program;
 mod run_dir;
+mod state_file;
 mod write_whole;
 
 pub use anyhow::{Context, Result};
@@ -43,7 +45,9 @@ pub use file::{
 };
 pub use find_program::find_program;
 pub use id::{Id, host_name, random};
-pub use liveness::{Liveness, ProcessIdentity, STATE_FILE, liveness};
+pub use liveness::liveness;
 pub use output::{notice, print, warn, warn_error};
+pub use process_identity::{Liveness, ProcessIdentity};
 pub use run_dir::{Abandoned, Owner, RunDir};
+pub use state_file::STATE_FILE;
 pub use write_whole::{Durability, unfinished_name, write_whole};

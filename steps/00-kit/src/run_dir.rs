@@ -16,8 +16,9 @@ use crate::call::call;
 use crate::failure::Hint;
 use crate::file::{ensure_private, if_exists};
 use crate::id::Id;
-use crate::liveness::{Liveness, ProcessIdentity, liveness_by_state};
 use crate::lock::{lock, read_file, try_lock};
+use crate::process_identity::{Liveness, ProcessIdentity};
+use crate::state_file::liveness_by_state;
 
 /// A locked run directory. Dropping it removes the directory, and then releases the
 /// lock.

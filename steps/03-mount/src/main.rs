@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use exec::{CommandArgs, Spawn};
 use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
-use mount::MissingTarget;
+use mount::{MissingTarget, mount_all};
 
 use crate::lesson::LESSON;
 
@@ -61,7 +61,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         args.mount.propagation.isolate()?; // 03: later mounts stay inside
         let root = mount::host_root()?;
         mount::proc(root.as_fd())?; // 03: shows its own processes
-        mount::mount_all(root.as_fd(), &mounts, MissingTarget::Fail)?; // 03: its mounts
+        mount_all(root.as_fd(), &mounts, MissingTarget::Fail)?; // 03: its mounts
         args.mount.propagation.share()?;
         pid::become_command(&command, pid_1, parent) // 02: becomes the command
     })?;

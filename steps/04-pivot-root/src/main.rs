@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
 use kit::{DoctorArgs, ExplainArgs, Id, doctor, program};
-use mount::MissingTarget;
+use mount::{MissingTarget, mount_all};
 use pivot_root::{Root, TerminalArgs};
 
 use crate::lesson::LESSON;
@@ -71,7 +71,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         args.mount.propagation.isolate()?; // 03: later mounts stay inside
         let root = Root::open(&rootfs, &mounts)?; // 04: its /
         pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
-        mount::mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
+        mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
         terminal.open(root.as_fd(), parent)?; // 04: its own terminal
         root.enter()?; // 04: the host's files are gone
         args.mount.propagation.share()?;

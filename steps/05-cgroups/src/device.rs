@@ -8,7 +8,6 @@ use kit::{Failure, Hint};
 use rustix::fs::{major, minor};
 
 use crate::controller::Version;
-use crate::limits::{Limit, Limits};
 use crate::values::Max;
 
 /// A block device, as the kernel numbers it.
@@ -71,26 +70,4 @@ pub(crate) struct DeviceRates<'a> {
     pub key: &'static str,
     /// The file of version 1.
     pub v1_file: &'static str,
-}
-
-impl Limits {
-    /// Returns the rates of a kind, or `None` for a limit that is not a rate.
-    pub(crate) fn device_rates(&self, limit: Limit) -> Option<DeviceRates<'_>> {
-        let (rates, key, v1_file) = match limit {
-            Limit::DeviceReadBps => {
-                (&self.device_read_bps, "rbps", "blkio.throttle.read_bps_device")
-            }
-            Limit::DeviceWriteBps => {
-                (&self.device_write_bps, "wbps", "blkio.throttle.write_bps_device")
-            }
-            Limit::DeviceReadIops => {
-                (&self.device_read_iops, "riops", "blkio.throttle.read_iops_device")
-            }
-            Limit::DeviceWriteIops => {
-                (&self.device_write_iops, "wiops", "blkio.throttle.write_iops_device")
-            }
-            _ => return None,
-        };
-        Some(DeviceRates { rates, key, v1_file })
-    }
 }

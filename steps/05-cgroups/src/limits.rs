@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use crate::controller::Controller;
 use crate::cpuset::CpuList;
-use crate::device::DeviceRate;
+use crate::device::{DeviceRate, DeviceRates};
 use crate::values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
 
 /// The limits of a container. A limit that is `None` is not written.
@@ -161,5 +161,27 @@ impl Display for Limit {
             Limit::DeviceReadIops => "device read rate in operations",
             Limit::DeviceWriteIops => "device write rate in operations",
         })
+    }
+}
+
+impl Limits {
+    /// Returns the rates of a kind, or `None` for a limit that is not a rate.
+    pub(crate) fn device_rates(&self, limit: Limit) -> Option<DeviceRates<'_>> {
+        let (rates, key, v1_file) = match limit {
+            Limit::DeviceReadBps => {
+                (&self.device_read_bps, "rbps", "blkio.throttle.read_bps_device")
+            }
+            Limit::DeviceWriteBps => {
+                (&self.device_write_bps, "wbps", "blkio.throttle.write_bps_device")
+            }
+            Limit::DeviceReadIops => {
+                (&self.device_read_iops, "riops", "blkio.throttle.read_iops_device")
+            }
+            Limit::DeviceWriteIops => {
+                (&self.device_write_iops, "wiops", "blkio.throttle.write_iops_device")
+            }
+            _ => return None,
+        };
+        Some(DeviceRates { rates, key, v1_file })
     }
 }

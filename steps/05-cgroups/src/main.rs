@@ -10,7 +10,7 @@ use cgroups::Cgroup;
 use clap::Parser;
 use exec::{CommandArgs, Job, Spawn};
 use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
-use mount::MissingTarget;
+use mount::{MissingTarget, mount_all};
 use pivot_root::{Root, TerminalArgs};
 
 use crate::lesson::LESSON;
@@ -87,7 +87,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
-        .before_start(|child| cgroups::note_first_process(&run_dir, child)) // 05: for gc
+        .before_start(|child| cgroups::note_first_process(&run_dir, child)) // 05: gc
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
             cgroups::unshare_namespace()?; // 05: its view of cgroups
@@ -96,7 +96,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             let root = Root::open(&rootfs, &mounts)?; // 04: its /
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
-            mount::mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
+            mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;

@@ -21,7 +21,7 @@ use std::io::{self, Read};
 
 use anyhow::{Context, Result};
 
-pub(crate) use entry::{Entry, EntryKind, shown};
+pub(crate) use entry::{Entry, EntryKind};
 pub(crate) use reader::ArchiveReader;
 pub(crate) use sparse::Segment;
 pub(crate) use writer::ArchiveWriter;
@@ -37,4 +37,12 @@ pub fn read(input: impl Read) -> Result<()> {
         copied.with_context(|| entry.name())?;
     }
     Ok(())
+}
+
+/// Quotes a name from an archive, so that no control character reaches a terminal.
+pub(crate) fn shown(name: &[u8]) -> String {
+    let text = String::from_utf8_lossy(name);
+    let short: String = text.chars().take(200).collect();
+    let rest = if short.len() < text.len() { "…" } else { "" };
+    format!("{short:?}{rest}")
 }

@@ -10,7 +10,7 @@ use cgroups::Cgroup;
 use exec::{CommandArgs, Job, Spawn};
 use image::Base;
 use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
-use mount::MissingTarget;
+use mount::{MissingTarget, mount_all};
 use pivot_root::TerminalArgs;
 
 use crate::lesson::LESSON;
@@ -146,7 +146,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.mount_etc(root.as_fd())?; // 08: the names on its network
-            mount::mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
+            mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
@@ -156,7 +156,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             let command = command.with_defaults(terminal.environment());
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
-            let command = command.enter_workdir_early(); // 00: also where only root may go
+            let command = command.enter_workdir_early(); // 00: where only root may go
             ids.become_user(&account, parent)?; // 06: becomes that user
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })

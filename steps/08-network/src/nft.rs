@@ -13,10 +13,10 @@ mod rule;
 mod ruleset;
 
 pub(crate) use batch::Batch;
-pub(crate) use condition::{Condition, Property};
+pub(crate) use condition::{Condition, Property, Verdict};
 pub(crate) use conntrack::{ObsoleteConnections, delete_connections};
 pub(crate) use rule::Rule;
-pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, Verdict};
+pub(crate) use ruleset::{Chain, ExistingRule, Ruleset};
 
 use std::net::IpAddr;
 

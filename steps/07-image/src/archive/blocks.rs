@@ -8,10 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
 use tar::Header;
 
-use super::header;
-
-/// The size of a block, in bytes.
-pub(super) const BLOCK: usize = 512;
+use super::header::{self, BLOCK};
 
 /// The most zeros that may pad an archive after its end, in bytes.
 const LONGEST_PADDING: u64 = 64 << 20;

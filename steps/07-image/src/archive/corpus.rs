@@ -6,7 +6,7 @@ use std::io::Read;
 
 use tar::Header;
 
-use super::blocks::BLOCK;
+use super::header::BLOCK;
 use super::*;
 
 /// Reads the fuzzer's first archives, by name: one for each feature and attack.

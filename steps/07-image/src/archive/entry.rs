@@ -5,6 +5,7 @@ use kit::Failure;
 use tar::{EntryType, Header};
 
 use super::pax::Records;
+use super::shown;
 use super::sparse::Segment;
 
 /// The kind of file that an entry creates.
@@ -192,12 +193,4 @@ fn mtime(header: &Header, records: &Records) -> Result<(i64, u32)> {
         // A negative number in base 256 is in two's complement.
         None => Ok((header.mtime()?.cast_signed(), 0)),
     }
-}
-
-/// Quotes a name from an archive, so that no control character reaches a terminal.
-pub(crate) fn shown(name: &[u8]) -> String {
-    let text = String::from_utf8_lossy(name);
-    let short: String = text.chars().take(200).collect();
-    let rest = if short.len() < text.len() { "…" } else { "" };
-    format!("{short:?}{rest}")
 }

@@ -7,9 +7,10 @@ use anyhow::{Context, Result, ensure};
 use kit::Failure;
 use tar::Header;
 
-use super::blocks::BLOCK;
-use super::entry::shown;
+use super::shown;
 
+/// The size of a block, in bytes.
+pub(super) const BLOCK: usize = 512;
 /// The field of the checksum.
 const CHECKSUM: Range<usize> = 148..156;
 /// The fields of mode, uid, gid, size, mtime, major and minor number.

@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use kit::Failure;
 use tar::{EntryType, Header};
 
-use super::blocks::{BLOCK, padding};
+use super::blocks::padding;
 use super::entry::{Entry, EntryKind};
+use super::header::BLOCK;
 use super::{numbers, pax};
 
 /// The largest number in a field of 8 bytes and in one of 12.

@@ -13,7 +13,7 @@ use crate::reference::Reference;
 /// Adds the images of `manifest.json` to those of `index.json`.
 ///
 /// # Errors
-/// One name is given to two images; an image has no layers in either list.
+/// Two images have the same name; an image has no layers in either list.
 pub(super) fn union<'a>(
     mut offers: Vec<Offer<'a>>,
     listed: Vec<Offer<'a>>,

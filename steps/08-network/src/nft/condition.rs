@@ -1,8 +1,22 @@
 //! The conditions and the verdict of a rule of another program, as far as they decide
 //! about the packets of containers.
 
-use super::ruleset::Verdict;
 use crate::netlink::message::{find, find_be32, find_text, parse};
+
+/// The verdict of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// drop, reject
+    Drop,
+    Accept,
+    /// The packet goes on after the jump to this chain.
+    Return,
+    /// The packet goes through another chain of the table, and comes back if that chain
+    /// neither accepts nor drops it.
+    Jump(String),
+    /// Like a jump, but the packet comes back to the rule after the last jump.
+    Goto(String),
+}
 
 /// A condition on a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

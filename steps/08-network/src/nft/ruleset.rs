@@ -4,7 +4,7 @@ use std::io;
 
 use anyhow::Result;
 
-use super::condition::{self, Condition};
+use super::condition::{self, Condition, Verdict};
 use super::{ChainId, Family, NFTABLES, attributes, family, is_unknown, message};
 use crate::netlink::message::{Attributes, find, find_be32, find_text, parse};
 use crate::netlink::socket::Socket;
@@ -34,21 +34,6 @@ pub(crate) struct ExistingRule {
     pub(crate) verdict: Option<Verdict>,
     /// The conditions on a packet.
     pub(crate) conditions: Vec<Condition>,
-}
-
-/// The verdict of a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// drop, reject
-    Drop,
-    Accept,
-    /// The packet goes on after the jump to this chain.
-    Return,
-    /// The packet goes through another chain of the table, and comes back if that chain
-    /// neither accepts nor drops it.
-    Jump(String),
-    /// Like a jump, but the packet comes back to the rule after the last jump.
-    Goto(String),
 }
 
 /// All chains and rules of IPv4 and IPv6.
