@@ -52,11 +52,11 @@ const NEEDS: [&str; 6] = [
 ];
 
 fn fixture() -> Option<Fixture> {
-    bench_with(&[])
+    fixture_with(&[])
 }
 
 /// Returns a fixture for a test with further needs: `cgroup-v2`, `cgroup-v1`.
-fn bench_with(needs: &[&str]) -> Option<Fixture> {
+fn fixture_with(needs: &[&str]) -> Option<Fixture> {
     Fixture::of(step!("05-cgroups"), &[&NEEDS, needs].concat())
 }
 

@@ -216,13 +216,13 @@ fn a_command_that_cannot_start_leaves_no_second_process() {
     let ran = fixture.run(&["--pid-file", "pid"], &["/etc/passwd"]);
     assert_eq!(ran.exits(126).err.matches("error:").count(), 1, "{}", ran.err);
     assert!(!Path::new(&fixture.dir().join("pid")).exists());
-    let of_this_bench = |pid: &str| {
+    let of_this_fixture = |pid: &str| {
         let cwd = fs::read_link(format!("/proc/{pid}/cwd"));
         cwd.is_ok_and(|cwd| cwd == fixture.dir())
     };
     let processes =
         fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> =
-        processes.filter(|pid| of_this_bench(&pid.to_string_lossy())).collect();
+        processes.filter(|pid| of_this_fixture(&pid.to_string_lossy())).collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -4,7 +4,7 @@ use super::*;
 
 /// Returns a fixture with the program `breakout` in its root, and the path of a canary
 /// outside of the root.
-fn bench_with_breakout() -> Option<(Fixture, String)> {
+fn fixture_with_breakout() -> Option<(Fixture, String)> {
     let fixture = fixture()?;
     fixture.install(Path::new(env!("CARGO_BIN_EXE_breakout")), "breakout");
     let canary = fixture.dir().join("canary");
@@ -15,7 +15,7 @@ fn bench_with_breakout() -> Option<(Fixture, String)> {
 
 #[test]
 fn a_breakout_leaves_a_chroot_and_not_the_container() {
-    let Some((fixture, canary)) = bench_with_breakout() else { return };
+    let Some((fixture, canary)) = fixture_with_breakout() else { return };
     let chroot = std::process::Command::new("chroot")
         .arg(fixture.rootfs())
         .args(["/breakout", &canary])
@@ -37,7 +37,7 @@ fn a_breakout_leaves_a_chroot_and_not_the_container() {
 
 #[test]
 fn no_path_leads_out_of_the_container() {
-    let Some((fixture, canary)) = bench_with_breakout() else { return };
+    let Some((fixture, canary)) = fixture_with_breakout() else { return };
     for prefix in [
         "",
         "/proc/1/root",
@@ -58,7 +58,7 @@ fn unmounting_uncovers_no_file_of_the_host() {
     if !rootfs::has_program("umount") {
         return;
     }
-    let Some((fixture, canary)) = bench_with_breakout() else { return };
+    let Some((fixture, canary)) = fixture_with_breakout() else { return };
     // `umount /` is not tried: umount(2) would remount the host's file system
     // read-only, which root may do until step 9 takes the capability away.
     let script = format!(

@@ -9,7 +9,7 @@ use kit::ProcessIdentity;
 
 use crate::control::freeze_from_outside;
 use crate::kernel;
-use crate::{bench_with, fixture};
+use crate::{fixture, fixture_with};
 
 pub fn gc(fixture: &Fixture) -> Ran {
     fixture.call(["gc", "--run-dir", fixture.run_dirs().to_str().unwrap()])
@@ -188,7 +188,7 @@ fn the_next_run_removes_a_container_whose_state_names_another_process() {
 #[test]
 fn a_container_that_has_outlived_its_runtime_is_killed_by_one_write() {
     let fixture =
-        bench_with(&["cgroup-kill"]).filter(|fixture| fixture.step().is_ours());
+        fixture_with(&["cgroup-kill"]).filter(|fixture| fixture.step().is_ours());
     let Some(fixture) = fixture else { return };
     // The processes have a low priority, and are so many that some still exist when
     // the write returns.
@@ -257,7 +257,7 @@ fn gc_removes_a_container_that_was_frozen_when_its_runtime_died() {
 /// thaw each cgroup before SIGKILL has an effect.
 #[test]
 fn gc_removes_a_container_that_has_frozen_one_of_its_processes() {
-    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v1"]) else { return };
     let script = "mkdir /freezer; mount -t cgroup -o freezer none /freezer; cd /freezer; mkdir inner; \
                   sleep 100 </dev/null >/dev/null 2>&1 & echo $! > inner/cgroup.procs; \
                   until grep FROZEN inner/freezer.state; do echo FROZEN > inner/freezer.state; done; read line";

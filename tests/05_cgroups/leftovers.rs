@@ -6,7 +6,7 @@ use std::fs;
 use kiste_tests::eventually;
 
 use crate::kernel::{self, HostCgroup, is_vm};
-use crate::{bench_with, fixture};
+use crate::{fixture, fixture_with};
 
 #[test]
 fn cgroup_parent_and_run_directory_exist_only_while_the_container_runs() {
@@ -139,7 +139,7 @@ fn processes_that_the_command_left_running_are_killed() {
 /// file system that does not answer.
 #[test]
 fn sigterm_ends_a_start_that_is_stuck() {
-    let Some(fixture) = bench_with(&["cgroup-freeze"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-freeze"]) else { return };
     let _frozen = HostCgroup::make(&fixture, &[("cgroup.freeze", "1")]);
     let script = r#""$0" "$@" & runtime=$!
         while kill -0 $runtime && ! grep -q . /proc/$runtime/task/$runtime/children; do sleep 0.02; done

@@ -3,7 +3,7 @@
 use kiste_tests::{Fixture, Running, host};
 
 use crate::kernel::{self, by_version};
-use crate::{bench_with, fixture};
+use crate::{fixture, fixture_with};
 
 fn start(fixture: &Fixture, options: &str) -> Running {
     fixture.start(&options.split(' ').collect::<Vec<_>>(), &["sleep", "100"])
@@ -51,7 +51,7 @@ fn memory_high_is_set_on_version_2_and_refused_on_version_1() {
 
 #[test]
 fn on_version_2_each_limit_is_in_its_file() {
-    let Some(fixture) = bench_with(&["cgroup-v2"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v2"]) else { return };
     let running = start(&fixture, "-m 64m --cpus 0.5 --cpu-shares 512 --pids-limit 20");
     for (file, value) in [
         ("memory.max", "67108864"),
@@ -69,7 +69,7 @@ fn on_version_2_each_limit_is_in_its_file() {
 
 #[test]
 fn memory_and_swap_together_are_limited() {
-    let Some(fixture) = bench_with(&["cgroup-swap"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-swap"]) else { return };
     let running = start(&fixture, "--memory 128m --memory-swap 150m");
     assert_eq!(kernel::memory(running.pid), "134217728");
     assert_eq!(kernel::memory_and_swap(running.pid), "157286400");
@@ -78,14 +78,14 @@ fn memory_and_swap_together_are_limited() {
 /// Docker also allows as much swap as memory.
 #[test]
 fn without_memory_swap_there_is_as_much_swap_as_memory() {
-    let Some(fixture) = bench_with(&["cgroup-swap"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-swap"]) else { return };
     let running = start(&fixture, "--memory 128m");
     assert_eq!(kernel::memory_and_swap(running.pid), (256 << 20).to_string());
 }
 
 #[test]
 fn memory_swap_as_much_as_memory_means_no_swap() {
-    let Some(fixture) = bench_with(&["cgroup-swap"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-swap"]) else { return };
     let running = start(&fixture, "--memory 64m --memory-swap 64m");
     assert_eq!(kernel::memory_and_swap(running.pid), (64 << 20).to_string());
     let unlimited = start(&fixture, "--memory 64m --memory-swap -1");
@@ -94,7 +94,7 @@ fn memory_swap_as_much_as_memory_means_no_swap() {
 
 #[test]
 fn the_kernel_keeps_twenty_processes_512_shares_and_memory() {
-    let Some(fixture) = bench_with(&["cgroup-swap"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-swap"]) else { return };
     let running =
         start(&fixture, "--pids-limit 20 --cpu-shares 512 -m 256m --memory-swap 512m");
     assert_eq!(kernel::value(running.pid, "pids.max", "pids.max"), "20");
@@ -105,7 +105,7 @@ fn the_kernel_keeps_twenty_processes_512_shares_and_memory() {
 
 #[test]
 fn the_kernel_keeps_block_io_weight_20_and_333_processes() {
-    let Some(fixture) = bench_with(&["cgroup-blkio-weight"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-blkio-weight"]) else { return };
     let running = start(
         &fixture,
         "--cpu-shares 512 --blkio-weight 20 --pids-limit 333 -m 1073741824",
@@ -171,7 +171,7 @@ fn a_size_may_be_in_bytes_kilobytes_megabytes_or_gigabytes() {
 /// The tests in `options` check that values outside the ranges are refused.
 #[test]
 fn limits_at_both_ends_of_their_ranges_are_set() {
-    let Some(fixture) = bench_with(&["cgroup-blkio-weight"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-blkio-weight"]) else { return };
     let cpus = std::fs::read_to_string("/proc/cpuinfo")
         .unwrap()
         .matches("processor\t")

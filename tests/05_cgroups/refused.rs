@@ -6,7 +6,7 @@ use std::path::Path;
 use kiste_tests::{Fixture, Ran, host, tool};
 
 use crate::kernel::{self, HostCgroup, by_version};
-use crate::{bench_with, fixture};
+use crate::{fixture, fixture_with};
 
 const COMMAND: [&str; 2] = ["touch", "/ran"];
 
@@ -62,7 +62,7 @@ fn cpus_that_the_cgroup_above_does_not_have_are_refused() {
 /// lowest counts.
 #[test]
 fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
-    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v1"]) else { return };
     let _above = HostCgroup::make(&fixture, &[("cpu.cfs_quota_us", "10000")]);
     let ran = fixture.run(&["--cpus", "0.5"], &COMMAND);
     assert_refused(&fixture, &ran)
@@ -74,7 +74,7 @@ fn more_cpu_time_than_the_cgroup_above_has_is_refused() {
 /// Only leaves may have processes.
 #[test]
 fn a_parent_cgroup_with_processes_cannot_enable_controllers() {
-    let Some(fixture) = bench_with(&["cgroup-v2"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v2"]) else { return };
     let above = HostCgroup::make(&fixture, &[]);
     let mut process = std::process::Command::new("sleep").arg("100").spawn().unwrap();
     fs::write(above.paths()[0].join("cgroup.procs"), process.id().to_string()).unwrap();
@@ -91,7 +91,7 @@ fn a_parent_cgroup_with_processes_cannot_enable_controllers() {
 
 #[test]
 fn below_a_threaded_cgroup_the_command_does_not_run() {
-    let Some(fixture) = bench_with(&["cgroup-v2"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v2"]) else { return };
     let _above = HostCgroup::make(&fixture, &[("cgroup.type", "threaded")]);
     for options in [&["-m", "64m"][..], &["--pids-limit", "9"], &["--stats"]] {
         let ran = fixture.run(options, &COMMAND);
@@ -136,7 +136,7 @@ fn a_read_only_hierarchy_fails_the_start_and_the_other_hierarchies_are_cleaned_u
     if !tool("mount") {
         return;
     }
-    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v1"]) else { return };
     let memory = "mount -o remount,bind,ro /sys/fs/cgroup/memory";
     let ran = run_after(&fixture, memory, &["-m", "64m"]);
     assert_refused(&fixture, &ran)
@@ -149,7 +149,7 @@ fn the_error_for_a_controller_that_no_hierarchy_has_names_it_and_has_a_hint() {
     if !tool("mount") {
         return;
     }
-    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v1"]) else { return };
     for (controller, limit) in [
         ("memory", ["-m", "64m"]),
         ("pids", ["--pids-limit", "9"]),
@@ -184,7 +184,7 @@ fn the_error_for_a_file_that_this_kernel_does_not_have_names_its_controller() {
     if !tool("mount") {
         return;
     }
-    let Some(fixture) = bench_with(&["cgroup-v1"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v1"]) else { return };
     // An empty tmpfs in place of the parent looks like a kernel without the file.
     let hierarchy = by_version("/sys/fs/cgroup", "/sys/fs/cgroup/memory");
     let hide = format!(

@@ -5,7 +5,7 @@ use std::fs;
 use kiste_tests::host;
 
 use crate::kernel::{self, HostCgroup};
-use crate::{bench_with, fixture};
+use crate::{fixture, fixture_with};
 
 #[test]
 fn a_shell_sees_only_the_containers_name_processes_files_and_cgroup() {
@@ -102,7 +102,7 @@ fn the_command_below_an_init_is_also_in_the_cgroup() {
 /// shows the difference: it refuses to create a process, and allows to move one in.
 #[test]
 fn on_version_2_the_child_is_created_in_its_cgroup_and_not_moved_into_it() {
-    let Some(fixture) = bench_with(&["cgroup-v2"]) else { return };
+    let Some(fixture) = fixture_with(&["cgroup-v2"]) else { return };
     let _full = HostCgroup::make(&fixture, &[("pids.max", "0")]);
     fixture
         .run(&[], &["true"])

@@ -68,7 +68,7 @@ impl Facts {
         lines.extend(mounts(pid, scenario));
         lines.extend(open_files(pid));
         lines.extend(scenario.rules().lines().map(|line| format!("rule: {line}")));
-        let bench_dir = scenario
+        let fixture_dir = scenario
             .fixture()
             .dir()
             .file_name()
@@ -77,7 +77,7 @@ impl Facts {
             .into_owned();
         let lines = lines
             .into_iter()
-            .map(|line| without_numbers(&line.replace(&bench_dir, "BENCH")))
+            .map(|line| without_numbers(&line.replace(&fixture_dir, "FIXTURE")))
             .collect();
         host::is_alive(pid).then_some(Facts(lines))
     }
