@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::name_errors;
+use crate::failure::with_errno_names;
 use crate::narration::Format;
 use crate::output::print;
 
@@ -18,7 +18,8 @@ use crate::output::print;
 pub enum Verdict {
     /// The needed thing is there.
     Ok,
-    /// It is missing: an option of the step does not work, and all others do.
+    /// It is missing. Only some options of the step need it, and the rest of the
+    /// step works.
     Missing,
     /// It is missing, and the step cannot run without it.
     Fails,
@@ -43,7 +44,7 @@ impl Check {
         Check {
             name: name.into(),
             verdict: Verdict::Ok,
-            found: name_errors(found.to_string()),
+            found: with_errno_names(found.to_string()),
             fix: None,
         }
     }
@@ -54,7 +55,7 @@ impl Check {
         Check {
             name: name.into(),
             verdict: Verdict::Missing,
-            found: name_errors(found.to_string()),
+            found: with_errno_names(found.to_string()),
             fix,
         }
     }

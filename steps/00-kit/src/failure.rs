@@ -121,7 +121,7 @@ impl Failure {
     /// enough for a message between processes, and for a reader.
     pub fn of(error: &anyhow::Error) -> Self {
         let causes: Vec<String> = error.chain().map(describe_cause).collect();
-        let what = shortened(name_errors(causes.join(": ")));
+        let what = shortened(with_errno_names(causes.join(": ")));
         match error.downcast_ref::<Failure>() {
             // The text already ends in the reason.
             Some(failure) => {
@@ -168,11 +168,11 @@ fn describe_cause(cause: &(dyn std::error::Error + 'static)) -> String {
 
 /// Replaces the error numbers of the standard library, `(os error 28)`, by the names
 /// that people know, `(ENOSPC)`.
-pub(crate) fn name_errors(text: String) -> String {
+pub(crate) fn with_errno_names(text: String) -> String {
     let Some((before, rest)) = text.split_once("(os error ") else { return text };
     let Some((number, after)) = rest.split_once(')') else { return text };
     let Ok(number) = number.parse() else { return text };
-    format!("{before}({:?}){}", Errno::from_raw(number), name_errors(after.into()))
+    format!("{before}({:?}){}", Errno::from_raw(number), with_errno_names(after.into()))
 }
 
 /// Describes an error of the kernel by strerror(3)'s words and its name: `No such file

@@ -5,12 +5,12 @@
 //! - [`Failure`] and [`Hint`] are errors that a person can act on, with an exit code.
 //! - [`narration`] prints the lines of `--explain`.
 //! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
-//! - [`liveness()`] tells whether a container is alive, for all code that collects
-//!   garbage.
-//! - [`write_whole`] replaces a file: a reader finds the old text or the new one.
+//! - [`liveness()`] tells whether a container is alive, for all code that removes stale
+//!   resources.
+//! - [`write_atomically`] replaces a file: a reader finds either the old or the new text.
 //! - [`doctor`] checks the kernel and the host, and says how to fix what is missing.
-//! - [`program`] is the frame of every step's `main`; [`Lesson`] is the lesson in its
-//!   help.
+//! - [`program`] wraps every step's `main`: help, errors and exit codes.
+//! - [`Lesson`] is the examples and the chapter that a step's `--help` shows.
 
 mod args;
 mod call;
@@ -29,7 +29,7 @@ mod process_identity;
 pub mod program;
 mod run_dir;
 mod state_file;
-mod write_whole;
+mod write_atomically;
 
 pub use anyhow::{Context, Result};
 pub use args::{DoctorArgs, ExplainArgs, RunDirArgs};
@@ -50,4 +50,4 @@ pub use output::{notice, print, warn, warn_error};
 pub use process_identity::{Liveness, ProcessIdentity};
 pub use run_dir::{Abandoned, Owner, RunDir};
 pub use state_file::STATE_FILE;
-pub use write_whole::{Durability, unfinished_name, write_whole};
+pub use write_atomically::{Durability, temporary_name, write_atomically};

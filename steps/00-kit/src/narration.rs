@@ -1,7 +1,7 @@
 //! The narration of `--explain`: one line for each kernel call that matters.
 //!
-//! The narration is the only state in Kiste that is global to the process. So a call
-//! site carries no tracing, and is as short as the idea that it shows.
+//! The narrator is the only process-wide state in Kiste. Because it is global, call sites
+//! need no tracing argument and stay short.
 
 use std::fmt::{self, Display};
 use std::io::Write;
@@ -23,8 +23,8 @@ pub enum Format {
     Json,
 }
 
-/// The number of the step whose code makes a call. A lower step's function that is
-/// marked `#[track_caller]` makes its calls on behalf of its caller's step.
+/// The number of the step to which a call is attributed: the step whose code makes it.
+/// A function with `#[track_caller]` attributes its calls to the step that called it.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -96,9 +96,9 @@ impl FromStr for ExplainOptions {
 pub enum Caller {
     /// The runtime, on the host.
     Parent,
-    /// The process that becomes the container's command.
+    /// The container's first process: the command, or the init of `--init`.
     Child,
-    /// The command's process below `--init`.
+    /// The command, when it is the child of the init of `--init`.
     Grandchild,
 }
 
@@ -159,12 +159,12 @@ fn narrator() -> MutexGuard<'static, Narrator> {
 /// Starts to narrate on stderr. Before that, narrating costs nothing.
 ///
 /// # Errors
-/// When the plan names a step that this program does not have: it has all steps up to
-/// that of the caller.
+/// When `options.only` is a step that this program does not contain. A program contains
+/// the steps from 0 to the one whose code calls this function.
 #[track_caller]
-pub fn start(plan: ExplainOptions) -> Result<(), String> {
+pub fn start(options: ExplainOptions) -> Result<(), String> {
     let last = Step::of(Location::caller());
-    if let (Some(step), Some(last)) = (plan.only, last)
+    if let (Some(step), Some(last)) = (options.only, last)
         && step > last
     {
         let all: Vec<_> = (0..=last.0).map(|step| Step(step).to_string()).collect();
@@ -174,8 +174,8 @@ pub fn start(plan: ExplainOptions) -> Result<(), String> {
         ));
     }
     let mut narrator = narrator();
-    narrator.only = plan.only;
-    narrator.sink = Sink::Print(plan.format);
+    narrator.only = options.only;
+    narrator.sink = Sink::Print(options.format);
     Ok(())
 }
 
@@ -236,22 +236,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_is_a_format_a_step_or_both_in_any_order() {
-        let plan = |text: &str| text.parse::<ExplainOptions>();
+    fn explain_takes_a_format_a_step_or_both_in_any_order() {
+        let parse = |text: &str| text.parse::<ExplainOptions>();
         let (text, json) = (Format::Text, Format::Json);
         let five = Some(Step(5));
-        assert_eq!(plan("text"), Ok(ExplainOptions { format: text, only: None }));
-        assert_eq!(plan("05"), Ok(ExplainOptions { format: text, only: five }));
-        assert_eq!(plan("json,05"), Ok(ExplainOptions { format: json, only: five }));
-        assert_eq!(plan("5,json"), Ok(ExplainOptions { format: json, only: five }));
+        assert_eq!(parse("text"), Ok(ExplainOptions { format: text, only: None }));
+        assert_eq!(parse("05"), Ok(ExplainOptions { format: text, only: five }));
+        assert_eq!(parse("json,05"), Ok(ExplainOptions { format: json, only: five }));
+        assert_eq!(parse("5,json"), Ok(ExplainOptions { format: json, only: five }));
         assert_eq!(Step(5).to_string(), "05");
         for wrong in ["", "xml", "text,json", "04,05", "05,", "256", "cgroups"] {
-            assert!(plan(wrong).is_err(), "{wrong}");
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn a_call_belongs_to_the_step_in_whose_directory_its_code_is() {
+    fn the_step_of_a_call_is_found_by_its_source_directory() {
         assert_eq!(Step::of(Location::caller()), Some(Step(0)));
     }
 }

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
-use crate::failure::{Failure, escape_control_characters, name_errors};
+use crate::failure::{Failure, escape_control_characters, with_errno_names};
 
 /// Prints a result to stdout, as it is, and flushes it. A closed stdout (EPIPE) is no
 /// error: its reader has read enough (`… | head`).
@@ -60,8 +60,10 @@ pub fn notice(what: impl Display) {
 /// Escapes all control characters but line ends: names in the text may come from an
 /// image, and must not steer the terminal. Replaces error numbers by their names.
 fn readable_lines(text: &impl Display) -> String {
-    let lines: Vec<String> =
-        name_errors(text.to_string()).lines().map(escape_control_characters).collect();
+    let lines: Vec<String> = with_errno_names(text.to_string())
+        .lines()
+        .map(escape_control_characters)
+        .collect();
     lines.join("\n")
 }
 

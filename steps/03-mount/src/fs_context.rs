@@ -24,8 +24,8 @@ impl FsContext {
         fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map(FsContext)
     }
 
-    /// Sets an option that has a value. `source` is the name that mountinfo and df show
-    /// first.
+    /// Sets an option that has a value. The key `source` sets the mount source: the
+    /// field of that name in mountinfo, and the first column of df.
     ///
     /// # Errors
     /// EINVAL for an option or value that the file system does not know;
@@ -42,7 +42,7 @@ impl FsContext {
         fsconfig_set_flag(self.0.as_fd(), key)
     }
 
-    /// Makes the file system and a detached mount of it.
+    /// Creates the superblock and a detached mount of it.
     ///
     /// # Errors
     /// The kernel's, from fsconfig(2) and fsmount(2).

@@ -17,19 +17,19 @@ pub const FULL_RANGE: u32 = 1 << 16;
 /// A range of subordinate ids: the first id, and their number.
 pub type SubidRange = (u32, u32);
 
-/// Reads the caller's subordinate user ids and group ids. Each id is returned once. The
-/// caller's own id, which administrators list for other tools, is left out.
+/// Reads the caller's subordinate user ids and group ids, each id once. Leaves out the
+/// caller's own id, which is mapped separately, although some administrators list it.
 ///
 /// # Errors
 /// When a file exists and cannot be read.
 pub fn of_caller() -> Result<(Vec<SubidRange>, Vec<SubidRange>)> {
     let uid = geteuid();
     let name = User::from_uid(uid).ok().flatten().map(|user| user.name);
-    let ranges_in = |file, own| {
+    let ranges_in = |file, own_id| {
         let text = read(file)?;
-        Ok::<_, anyhow::Error>(without_duplicates(
+        Ok::<_, anyhow::Error>(without_own_and_duplicate_ids(
             &ranges_of_user(&text, name.as_deref(), uid.as_raw()),
-            own,
+            own_id,
         ))
     };
     Ok((ranges_in(SUBUID, uid.as_raw())?, ranges_in(SUBGID, getegid().as_raw())?))
@@ -64,10 +64,13 @@ fn ranges_of_user(text: &str, name: Option<&str>, uid: u32) -> Vec<SubidRange> {
         .collect()
 }
 
-/// Removes `own`, and each id that an earlier range has, from these ranges. The kernel
-/// refuses a map that has an id twice.
-fn without_duplicates(ranges: &[SubidRange], own: u32) -> Vec<SubidRange> {
-    let mut seen = vec![(own, 1)];
+/// Removes the caller's own id, and each id that an earlier range already contains. The
+/// kernel refuses a map that contains an id twice.
+fn without_own_and_duplicate_ids(
+    ranges: &[SubidRange],
+    own_id: u32,
+) -> Vec<SubidRange> {
+    let mut seen = vec![(own_id, 1)];
     let mut all: Vec<SubidRange> = Vec::new();
     for range in ranges {
         for (first, count) in subtract(*range, &seen) {
@@ -102,7 +105,8 @@ pub fn count(ranges: &[SubidRange]) -> u64 {
     ranges.iter().map(|(_, count)| u64::from(*count)).sum()
 }
 
-/// Whether none of the ranges has one of the `size` ids from `start` on.
+/// Tells whether the ids from `start` to `start + size - 1` are outside all of the
+/// ranges.
 pub fn is_free(start: u32, size: u32, ranges: &[SubidRange]) -> bool {
     !ranges.iter().any(|(first, count)| start < first + count && *first < start + size)
 }
@@ -134,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_listed_twice_is_used_once_and_the_callers_own_not_at_all() {
-        let own = 1000;
+    fn duplicate_ids_and_the_callers_own_id_are_removed() {
+        let own_id = 1000;
         for (ranges, expected) in [
             (&[(1000, 1), (5000, 10)][..], &[(5000, 10)][..]),
             (&[(5000, 10), (7000, 3), (5000, 10)], &[(5000, 10), (7000, 3)]),
@@ -150,7 +154,11 @@ mod tests {
             ),
             (&[(1000, 1)], &[]),
         ] {
-            assert_eq!(without_duplicates(ranges, own), expected, "{ranges:?}");
+            assert_eq!(
+                without_own_and_duplicate_ids(ranges, own_id),
+                expected,
+                "{ranges:?}"
+            );
         }
     }
 

@@ -181,7 +181,7 @@ impl Store {
     /// the new one, never a part.
     fn write_document(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         kit::call("written beside it, then renamed", "rename", path.display(), || {
-            kit::write_whole(path, bytes, 0o600, kit::Durability::PowerCut)
+            kit::write_atomically(path, bytes, 0o600, kit::Durability::PowerCut)
         })
         .hint_on(Errno::ENOSPC, DISK_FULL)
     }

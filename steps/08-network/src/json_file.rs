@@ -41,7 +41,7 @@ pub(crate) fn write<T: Serialize>(
     let text = serde_json::to_string_pretty(value)? + "\n";
     let why = "note it for later commands";
     kit::call(why, "write", path.display(), || {
-        kit::write_whole(path, text.as_bytes(), mode, durability)
+        kit::write_atomically(path, text.as_bytes(), mode, durability)
     })
 }
 

@@ -100,7 +100,7 @@ impl NetworkStore {
     /// When its files cannot be written; then it is not added.
     pub(crate) fn add(&mut self, network: Network) -> Result<()> {
         let dir = self.dir.join(&network.name);
-        let unfinished = self.dir.join(kit::unfinished_name(network.name.as_ref()));
+        let unfinished = self.dir.join(kit::temporary_name(network.name.as_ref()));
         // A network that the user created survives a power cut; an automatic one ends
         // with its last container.
         let durability = match network.origin {
@@ -271,12 +271,12 @@ fn is_unfinished(path: &Path) -> bool {
 /// Removes what a killed process has left: the unfinished host.json, or an unfinished
 /// directory of a network. Anything else stays.
 fn remove_unfinished(path: &Path) {
-    if path.ends_with(kit::unfinished_name(HOST.as_ref())) {
+    if path.ends_with(kit::temporary_name(HOST.as_ref())) {
         let _ = fs::remove_file(path);
         return;
     }
     let _ = fs::remove_file(path.join(NETWORK));
-    let _ = fs::remove_file(path.join(kit::unfinished_name(NETWORK.as_ref())));
+    let _ = fs::remove_file(path.join(kit::temporary_name(NETWORK.as_ref())));
     // rmdir(2) removes it only if it is empty.
     let _ = fs::remove_dir(path);
 }

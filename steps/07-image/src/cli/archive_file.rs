@@ -91,7 +91,7 @@ impl UnfinishedFile {
             // linkat(2) does not replace a file, but rename(2) does.
             Err(Errno::EXIST) => {
                 let name = path.file_name().unwrap_or_default();
-                let temporary = path.with_file_name(kit::unfinished_name(name));
+                let temporary = path.with_file_name(kit::temporary_name(name));
                 kit::if_exists(std::fs::remove_file(&temporary))?;
                 link(&temporary)?;
                 std::fs::rename(temporary, path)

@@ -30,8 +30,8 @@ pub enum Durability {
 ///
 /// # Errors
 /// The kernel's reason; the old file is then unchanged. A kill in between leaves
-/// [`unfinished_name`] beside it.
-pub fn write_whole(
+/// [`temporary_name`] beside it.
+pub fn write_atomically(
     path: &Path,
     bytes: &[u8],
     mode: u32,
@@ -45,11 +45,11 @@ pub fn write_whole(
 
 /// Returns the name of a file while it is being written: `.NAME.new`, in the same
 /// directory, because rename(2) does not cross file systems.
-pub fn unfinished_name(name: &OsStr) -> OsString {
-    let mut unfinished = OsString::from(".");
-    unfinished.push(name);
-    unfinished.push(".new");
-    unfinished
+pub fn temporary_name(name: &OsStr) -> OsString {
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(".new");
+    temporary
 }
 
 fn open_to_flush(path: &Path) -> io::Result<OwnedFd> {
@@ -64,11 +64,11 @@ fn write_below(
     mode: u32,
     durability: Durability,
 ) -> io::Result<()> {
-    let unfinished = unfinished_name(name);
-    let written = write_new(dir, &unfinished, bytes, mode, durability)
-        .and_then(|()| Ok(renameat(dir, &unfinished, dir, name)?));
+    let temporary = temporary_name(name);
+    let written = write_new(dir, &temporary, bytes, mode, durability)
+        .and_then(|()| Ok(renameat(dir, &temporary, dir, name)?));
     if written.is_err() {
-        let _ = unlinkat(dir, &unfinished, AtFlags::empty());
+        let _ = unlinkat(dir, &temporary, AtFlags::empty());
     }
     written?;
     match durability {
@@ -122,7 +122,7 @@ mod tests {
             [("first", 0o666), ("second, and longer", 0o600), ("", 0o444)]
         {
             for durability in [Kill, PowerCut] {
-                write_whole(&path, text.as_bytes(), mode, durability).unwrap();
+                write_atomically(&path, text.as_bytes(), mode, durability).unwrap();
                 assert_eq!(fs::read_to_string(&path).unwrap(), text);
                 assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
             }
@@ -140,7 +140,7 @@ mod tests {
         // A directory cannot be replaced by a file: rename(2), EISDIR.
         let path = scratch.path().join("it");
         fs::create_dir(&path).unwrap();
-        assert!(write_whole(&path, b"new", 0o600, PowerCut).is_err());
+        assert!(write_atomically(&path, b"new", 0o600, PowerCut).is_err());
         assert!(path.is_dir());
         assert_eq!(
             fs::read_dir(scratch.path()).unwrap().count(),
@@ -148,7 +148,7 @@ mod tests {
             "nothing beside it"
         );
         let missing = scratch.path().join("none/it");
-        assert!(write_whole(&missing, b"new", 0o600, PowerCut).is_err());
+        assert!(write_atomically(&missing, b"new", 0o600, PowerCut).is_err());
     }
 
     #[test]
@@ -156,8 +156,8 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let (path, victim) = (scratch.path().join("it"), scratch.path().join("victim"));
         fs::write(&victim, "old").unwrap();
-        symlink(&victim, scratch.path().join(unfinished_name("it".as_ref()))).unwrap();
-        write_whole(&path, b"new", 0o600, Kill).unwrap();
+        symlink(&victim, scratch.path().join(temporary_name("it".as_ref()))).unwrap();
+        write_atomically(&path, b"new", 0o600, Kill).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "old");
     }
