@@ -45,7 +45,7 @@ impl CommandArgs {
     }
 
     /// Makes the command, with the default environment on a host of this name.
-    pub fn on_host(&self, hostname: &str) -> Command {
+    pub fn with_hostname(&self, hostname: &str) -> Command {
         self.at_home(hostname, None)
     }
 

@@ -40,12 +40,12 @@ pub(crate) enum Message {
 
 /// The fate of a child when its parent ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum OnParentDeath {
     /// The kernel kills it when its parent ends: prctl(2), PR_SET_PDEATHSIG.
-    WithUs,
+    Kill,
     /// It lives on: for a container that is created now and started later, or that runs
     /// in the background.
-    OnItsOwn,
+    KeepRunning,
 }
 
 /// An end of the socket.
@@ -55,7 +55,7 @@ pub struct Channel {
     /// The fate of the child when the parent ends. The child's end of the channel
     /// keeps it, because the child must ask for the death signal again after each
     /// change of ids.
-    life: Life,
+    on_parent_death: OnParentDeath,
 }
 
 impl Channel {
@@ -65,16 +65,16 @@ impl Channel {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
                 .context("socketpair(between parent and child)")?;
-        let end = |socket| Channel { socket, life: Life::WithUs };
+        let end = |socket| Channel { socket, on_parent_death: OnParentDeath::Kill };
         Ok((end(ours), end(theirs)))
     }
 
-    pub(crate) fn with_life(self, life: Life) -> Self {
-        Channel { life, ..self }
+    pub(crate) fn with_on_parent_death(self, on_parent_death: OnParentDeath) -> Self {
+        Channel { on_parent_death, ..self }
     }
 
-    pub(crate) fn life(&self) -> Life {
-        self.life
+    pub(crate) fn on_parent_death(&self) -> OnParentDeath {
+        self.on_parent_death
     }
 
     /// Sends a message. If the other side is dead, this is no error: the next read

@@ -85,8 +85,8 @@ impl Child {
     }
 
     /// Lets the command run on when this process ends, and returns its process id and
-    /// its pidfd. The command must have been started with [`crate::Life::OnItsOwn`],
-    /// or the kernel kills it then.
+    /// its pidfd. The command must have been started with
+    /// [`crate::OnParentDeath::KeepRunning`], or the kernel kills it then.
     ///
     /// # Errors
     /// When the descriptor cannot be duplicated or the terminal cannot be taken back;

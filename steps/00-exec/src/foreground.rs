@@ -74,7 +74,7 @@ pub trait Foreground {
 impl Job {
     /// Chooses the job by the caller's terminal. Call it before the clone: in a new PID
     /// namespace every process group outside has the number 0.
-    pub(crate) fn inherited() -> Self {
+    pub(crate) fn for_caller_terminal() -> Self {
         let outside_pipeline = stdin().is_terminal() && stdout().is_terminal();
         match tty() {
             Some(tty) if outside_pipeline && is_foreground(&tty) => Job::Foreground,

@@ -10,18 +10,18 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
-use crate::channel::{Channel, Life, Message};
+use crate::channel::{Channel, Message, OnParentDeath};
 use crate::sys;
 
 /// Has the kernel kill this process when its parent dies, so that a `kill -9` of the
-/// runtime ends the command; unless it was spawned with [`Life::OnItsOwn`]. A change of
-/// ids clears this setting, so call it again after one.
+/// runtime ends the command; unless it was spawned with [`OnParentDeath::KeepRunning`].
+/// A change of ids clears this setting, so call it again after one.
 ///
 /// # Errors
 /// When the parent is dead already.
 #[track_caller]
 pub fn die_with_parent(parent: &Channel) -> Result<()> {
-    if parent.life() == Life::WithUs {
+    if parent.on_parent_death() == OnParentDeath::Kill {
         // prctl(2), PR_SET_PDEATHSIG: an exec of a set-user-ID program clears it, too.
         kit::call(
             "if the runtime is killed, so are we",

@@ -27,7 +27,7 @@ mod status;
 mod sys;
 
 pub use args::{CommandArgs, environment};
-pub use channel::{Channel, Life};
+pub use channel::{Channel, OnParentDeath};
 pub use child::Child;
 pub use command::{Command, become_command, close_other_fds};
 pub use foreground::{Foreground, Job};

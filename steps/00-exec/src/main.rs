@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
-    let command = args.command.on_host(&kit::host_name());
+    let command = args.command.with_hostname(&kit::host_name());
     let pid_file = args.command.pid_file()?;
 
     let child = Spawn::new(CloneFlags::empty())

@@ -1,4 +1,4 @@
-//! Starts a process in new namespaces, which becomes the command.
+//! Starts a process in new namespaces. The process then becomes the command.
 
 use std::convert::Infallible;
 use std::os::fd::BorrowedFd;
@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
-use crate::channel::{Channel, Life, Message};
+use crate::channel::{Channel, Message, OnParentDeath};
 use crate::child::Child;
 use crate::foreground::Job;
 use crate::in_child::{die_with_parent, end_on_panic, fail_child};
@@ -18,7 +18,7 @@ use crate::process::Process;
 use crate::signals::Signals;
 use crate::sys::{self, Cloned};
 
-/// The parent's work for a child that waits for it.
+/// A closure that the parent calls with the child's pid, while the child waits.
 type BeforeStart<'a> = Box<dyn FnOnce(Pid) -> Result<()> + 'a>;
 
 /// A process to be started.
@@ -27,22 +27,23 @@ pub struct Spawn<'a> {
     cgroup: Option<BorrowedFd<'a>>,
     before_start: Option<BeforeStart<'a>>,
     job: Job,
-    life: Life,
-    /// Set in an init: the channel to the runtime, which prints the narration before
-    /// the command prints anything.
+    on_parent_death: OnParentDeath,
+    /// In an init, the channel to the runtime. The init announces the exec on it and
+    /// waits, so that the runtime prints the narration before the command prints
+    /// anything.
     runtime: Option<&'a Channel>,
 }
 
 impl<'a> Spawn<'a> {
-    /// Plans a process in new namespaces of these kinds, and in its parent's of every
-    /// other kind.
+    /// Plans a process that gets new namespaces of these kinds and shares all others
+    /// with its parent.
     pub fn new(namespaces: CloneFlags) -> Self {
         Spawn {
             namespaces,
             cgroup: None,
             before_start: None,
-            job: Job::inherited(),
-            life: Life::WithUs,
+            job: Job::for_caller_terminal(),
+            on_parent_death: OnParentDeath::Kill,
             runtime: None,
         }
     }
@@ -63,16 +64,16 @@ impl<'a> Spawn<'a> {
         self
     }
 
-    /// Sets its process group and its use of the terminal. By default it is the
-    /// foreground job.
+    /// Sets the child's process group and its use of the terminal. By default, the
+    /// child is the foreground job if the caller is in the foreground of a terminal.
     pub fn job(mut self, job: Job) -> Self {
         self.job = job;
         self
     }
 
     /// Sets whether the child is killed when this process ends. By default it is.
-    pub fn life(mut self, life: Life) -> Self {
-        self.life = life;
+    pub fn on_parent_death(mut self, on_parent_death: OnParentDeath) -> Self {
+        self.on_parent_death = on_parent_death;
         self
     }
 
@@ -92,7 +93,7 @@ impl<'a> Spawn<'a> {
     /// this function returns.
     ///
     /// # Errors
-    /// The kernel's reason of clone3(2), or the child's error.
+    /// The error of clone3(2), or the child's error.
     // Task 0.1: make the channel first, then clone; each side keeps one end.
     pub fn spawn(
         self,
@@ -103,7 +104,7 @@ impl<'a> Spawn<'a> {
         let cloned = kit::call(
             "a copy of this process",
             "clone3",
-            self.shown(),
+            self.format_flags(),
             || sys::clone3(self.namespaces, self.cgroup),
         )
         .hint_on(Errno::EPERM, self.why_forbidden())
@@ -145,7 +146,7 @@ impl<'a> Spawn<'a> {
     }
 
     /// Formats the flags for people: `NEWUTS|NEWPID|INTO_CGROUP`.
-    fn shown(&self) -> String {
+    fn format_flags(&self) -> String {
         let namespaces = self
             .namespaces
             .iter_names()
@@ -157,12 +158,13 @@ impl<'a> Spawn<'a> {
 
     fn wait_until_started(self, mut child: Child) -> Result<Child> {
         if let Some(prepare) = self.before_start {
-            // On an error, dropping the child kills it.
+            // On an error, dropping the child kills it. If the child has failed, its
+            // error is the cause and ours only a consequence.
             prepare(child.pid())
-                .map_err(|error| child.failed_already().map_or(error, Into::into))?;
+                .map_err(|error| child.reported_failure().map_or(error, Into::into))?;
             child.channel().send(&Message::Go)?;
         }
-        child.follow_start(self.runtime)?;
+        child.handle_messages_until_started(self.runtime)?;
         Ok(child)
     }
 
@@ -173,7 +175,8 @@ impl<'a> Spawn<'a> {
     ) -> ! {
         // Never dropped: this process ends by exec or _exit, and until then it may have
         // to send an error.
-        let parent: &'static Channel = Box::leak(Box::new(parent.with_life(self.life)));
+        let parent: &'static Channel =
+            Box::leak(Box::new(parent.with_on_parent_death(self.on_parent_death)));
         end_on_panic(parent);
         let who =
             if self.runtime.is_some() { Caller::Grandchild } else { Caller::Child };
@@ -211,8 +214,9 @@ mod tests {
     /// Set in the process that [`run_alone`] starts.
     const ALONE: &str = "KISTE_TEST_RUNS_ALONE";
 
-    /// Runs the test of this name in a process of its own, because a process that
-    /// clones must have no other threads. None: this is that process.
+    /// Runs the test of this name in a new process, because a process that clones must
+    /// have no other threads. Returns None in that new process, which then runs the
+    /// test's body.
     fn run_alone(name: &str) -> Option<Output> {
         if std::env::var_os(ALONE).is_some() {
             return None;
@@ -255,13 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn a_child_on_its_own_outlives_its_parent_and_any_other_child_does_not() {
-        let Some(output) = run_alone(
-            "a_child_on_its_own_outlives_its_parent_and_any_other_child_does_not",
-        ) else {
-            for life in [Life::WithUs, Life::OnItsOwn] {
-                // The command closes our stdout: the test waits until every process
-                // has closed it.
+    fn a_child_outlives_its_parent_only_if_it_is_to_keep_running() {
+        let Some(output) =
+            run_alone("a_child_outlives_its_parent_only_if_it_is_to_keep_running")
+        else {
+            for on_parent_death in [OnParentDeath::Kill, OnParentDeath::KeepRunning] {
+                // The command must close the stdout that it inherits:
+                // `Command::output` in [`run_alone`] waits until every process has
+                // closed it.
                 let script = "exec sleep 300 <&- >&- 2>&-";
                 let command = crate::Command {
                     argv: ["/bin/sh", "-c", script].map(Into::into).into(),
@@ -269,7 +274,7 @@ mod tests {
                     workdir: None,
                 };
                 let child = Spawn::new(CloneFlags::empty())
-                    .life(life)
+                    .on_parent_death(on_parent_death)
                     .job(Job::Session)
                     .spawn(|parent| crate::become_command(&command, parent))
                     .unwrap();
@@ -281,16 +286,16 @@ mod tests {
         };
         let pids =
             printed(&output, "pid: ").into_iter().map(|pid| pid.parse().unwrap());
-        let [with_us, on_its_own] = pids.collect::<Vec<i32>>().try_into().unwrap();
+        let [killed, kept_running] = pids.collect::<Vec<i32>>().try_into().unwrap();
         let is_dead = |pid: i32, timeout_ms: u16| {
             let pid = rustix::process::Pid::from_raw(pid).unwrap();
             rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
                 .map_or(true, |pidfd| wait_until_dead(&pidfd, timeout_ms))
         };
-        assert!(is_dead(with_us, 10_000));
-        assert!(!is_dead(on_its_own, 0));
-        kill(Pid::from_raw(on_its_own), Signal::SIGKILL).unwrap();
-        assert!(is_dead(on_its_own, 10_000));
+        assert!(is_dead(killed, 10_000));
+        assert!(!is_dead(kept_running, 0));
+        kill(Pid::from_raw(kept_running), Signal::SIGKILL).unwrap();
+        assert!(is_dead(kept_running, 10_000));
     }
 
     /// Waits some milliseconds for the end of the process; returns whether it has
@@ -323,8 +328,8 @@ mod tests {
 
     #[test]
     fn namespaces_are_shown_as_their_man_pages_call_them() {
-        assert_eq!(Spawn::new(CloneFlags::empty()).shown(), "no new namespace");
+        assert_eq!(Spawn::new(CloneFlags::empty()).format_flags(), "no new namespace");
         let both = CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID;
-        assert_eq!(Spawn::new(both).shown(), "NEWUTS|NEWPID");
+        assert_eq!(Spawn::new(both).format_flags(), "NEWUTS|NEWPID");
     }
 }

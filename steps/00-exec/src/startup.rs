@@ -23,7 +23,10 @@ impl Child {
     ///
     /// `runtime` is set in an init: the channel to the runtime, which is the init's
     /// parent.
-    pub(crate) fn follow_start(&mut self, runtime: Option<&Channel>) -> Result<()> {
+    pub(crate) fn handle_messages_until_started(
+        &mut self,
+        runtime: Option<&Channel>,
+    ) -> Result<()> {
         // The parent of an init reads these signals itself, and ends the init.
         let termination = runtime.is_none().then(Signals::termination).transpose()?;
         let mut executing = false;
@@ -53,7 +56,7 @@ impl Child {
 
     /// Returns why the child has failed, if it has. An error of the parent is then only
     /// a consequence.
-    pub(crate) fn failed_already(&self) -> Option<Failure> {
+    pub(crate) fn reported_failure(&self) -> Option<Failure> {
         while wait_for(
             &mut [PollFd::new(self.channel().as_fd(), PollFlags::POLLIN)],
             0u16,

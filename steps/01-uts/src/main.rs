@@ -44,11 +44,11 @@ fn main() -> ExitCode {
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let names = args.uts.names(&Id::random()?);
-    let command = args.command.on_host(&names.hostname);
+    let command = args.command.with_hostname(&names.hostname);
     let pid_file = args.command.pid_file()?;
 
     let child = Spawn::new(uts::NAMESPACE).spawn(|parent| {
-        uts::set_names(&names)?; // 01: what it is called
+        uts::set_names(&names)?; // 01: its host name
         exec::become_command(&command, parent) // 00: becomes the command
     })?;
 

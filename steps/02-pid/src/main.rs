@@ -48,11 +48,11 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let names = args.uts.names(&Id::random()?);
     let pid_1 = args.pid.pid_1();
-    let command = args.command.on_host(&names.hostname);
+    let command = args.command.with_hostname(&names.hostname);
     let pid_file = args.command.pid_file()?;
 
     let child = Spawn::new(uts::NAMESPACE | pid::NAMESPACES).spawn(|parent| {
-        uts::set_names(&names)?; // 01: what it is called
+        uts::set_names(&names)?; // 01: its host name
         pid::become_command(&command, pid_1, parent) // 02: becomes the command
     })?;
 

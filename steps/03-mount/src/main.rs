@@ -51,13 +51,13 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let names = args.uts.names(&Id::random()?);
     let pid_1 = args.pid.pid_1();
-    let command = args.command.on_host(&names.hostname);
+    let command = args.command.with_hostname(&names.hostname);
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let child = Spawn::new(namespaces).spawn(|parent| {
-        uts::set_names(&names)?; // 01: what it is called
+        uts::set_names(&names)?; // 01: its host name
         args.mount.propagation.isolate()?; // 03: later mounts stay inside
         let root = mount::host_root()?;
         mount::proc(root.as_fd())?; // 03: shows its own processes

@@ -59,15 +59,17 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let names = args.uts.names(&Id::random()?);
     let pid_1 = args.pid.pid_1();
     let terminal = args.terminal.plan()?;
-    let command =
-        args.command.on_host(&names.hostname).with_defaults(terminal.environment());
+    let command = args
+        .command
+        .with_hostname(&names.hostname)
+        .with_defaults(terminal.environment());
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
     let rootfs = args.root.rootfs();
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces).job(Job::Session).spawn(|parent| {
-        uts::set_names(&names)?; // 01: what it is called
+        uts::set_names(&names)?; // 01: its host name
         args.mount.propagation.isolate()?; // 03: later mounts stay inside
         let root = Root::open(&rootfs, &mounts)?; // 04: its /
         pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev

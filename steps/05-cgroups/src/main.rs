@@ -71,8 +71,10 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let names = args.uts.names(&id);
     let pid_1 = args.pid.pid_1();
     let terminal = args.terminal.plan()?;
-    let command =
-        args.command.on_host(&names.hostname).with_defaults(terminal.environment());
+    let command = args
+        .command
+        .with_hostname(&names.hostname)
+        .with_defaults(terminal.environment());
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
     let rootfs = args.root.rootfs();
@@ -86,12 +88,12 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
-        .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
+        .into_cgroup(cgroup.as_fd()) // 05: v2: the child starts in it
         .before_start(|child| cgroups::note_first_process(&run_dir, child)) // 05: gc
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
             cgroups::unshare_namespace()?; // 05: its view of cgroups
-            uts::set_names(&names)?; // 01: what it is called
+            uts::set_names(&names)?; // 01: its host name
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
             let root = Root::open(&rootfs, &mounts)?; // 04: its /
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev

@@ -99,7 +99,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         ids.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
-        .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
+        .into_cgroup(cgroup.as_fd()) // 05: v2: the child starts in it
         .before_start(|child| {
             cgroups::note_first_process(&run_dir, child)?; // 05: for gc
             // 06: its ids outside
@@ -112,7 +112,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             let own_view = ids.root_view_in_child(&rootfs)?; // 04: in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
-            uts::set_names(&names)?; // 01: what it is called
+            uts::set_names(&names)?; // 01: its host name
             // 04: its /
             let view = view.as_ref().or(own_view.as_ref());
             let root = user::open_root(view, &rootfs, &mounts)?;

@@ -106,7 +106,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         ids.namespace() | uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
-        .into_cgroup(cgroup.as_fd()) // 05: v2: born in it
+        .into_cgroup(cgroup.as_fd()) // 05: v2: the child starts in it
         .before_start(|child| {
             cgroups::note_first_process(&run_dir, child)?; // 05: for gc
             ids.write(child, base.views()) // 06: its ids outside
@@ -118,7 +118,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             base.open_in_child(&ids)?; // 07: the directory, in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
             cgroups::unshare_namespace()?; // 05: its view of cgroups
-            uts::set_names(&names)?; // 01: what it is called
+            uts::set_names(&names)?; // 01: its host name
             // 07: the layers, and 04: its /
             let root = base.mount(&mounts)?;
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
