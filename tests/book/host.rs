@@ -84,7 +84,7 @@ impl Host {
 
     /// Returns how long a command may take. The virtual machine is emulated, and about
     /// ten times slower.
-    pub fn patience(&self) -> Duration {
+    pub fn timeout(&self) -> Duration {
         Duration::from_secs(match self.blocks {
             Blocks::All => 30,
             Blocks::OnlyV2 => 300,

@@ -63,7 +63,7 @@ impl IdleWatch {
 
 /// A timeout that counts only the time in which a command waits: on a busy machine, a
 /// command that is ready to run has not hung.
-pub struct Patience {
+pub struct IdleTimeout {
     left: Duration,
     /// The limit for all time, in which the command waits or not.
     hard_limit: Duration,
@@ -71,10 +71,10 @@ pub struct Patience {
     last_check: Instant,
 }
 
-impl Patience {
+impl IdleTimeout {
     pub fn new(timeout: Duration) -> Self {
         let now = Instant::now();
-        Patience {
+        IdleTimeout {
             left: timeout,
             hard_limit: timeout * BUSY_FACTOR,
             start: now,
@@ -82,7 +82,7 @@ impl Patience {
         }
     }
 
-    pub fn is_used_up(&mut self, root: i32) -> bool {
+    pub fn has_expired(&mut self, root: i32) -> bool {
         let since = self.last_check.elapsed();
         if since >= Duration::from_millis(100) {
             self.last_check = Instant::now();
@@ -95,12 +95,12 @@ impl Patience {
 }
 
 /// Kills those of the processes that are still alive, and waits until they are gone.
-pub fn end(family: &[Process], patience: Duration) {
+pub fn kill_all(processes: &[Process], timeout: Duration) {
     let start = Instant::now();
-    while let Some(process) = family.iter().find(|process| process.is_alive()) {
+    while let Some(process) = processes.iter().find(|process| process.is_alive()) {
         // An ordinary user cannot kill root's processes. They end when their terminal
         // is closed.
-        if process.kill().is_err() || start.elapsed() >= patience {
+        if process.kill().is_err() || start.elapsed() >= timeout {
             return;
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -130,7 +130,7 @@ fn numbers(dir: &str) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{IdleWatch, Patience, Snapshot, end, family};
+    use super::{IdleTimeout, IdleWatch, Snapshot, family, kill_all};
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn stop(mut child: Child) {
-        end(&family(child.id() as i32), Duration::from_secs(5));
+        kill_all(&family(child.id() as i32), Duration::from_secs(5));
         _ = child.wait();
     }
 
@@ -170,14 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn only_waiting_uses_up_patience() {
+    fn only_waiting_uses_up_the_timeout() {
         let (waiting, busy) = (sh("read line"), sh("while :; do :; done"));
         assert!(becomes_idle(&waiting, Duration::from_secs(30)));
         let used_up = |child: &Child, within: Duration| {
             let (start, mut left) =
-                (Instant::now(), Patience::new(Duration::from_millis(300)));
+                (Instant::now(), IdleTimeout::new(Duration::from_millis(300)));
             while start.elapsed() < within {
-                if left.is_used_up(child.id() as i32) {
+                if left.has_expired(child.id() as i32) {
                     return true;
                 }
             }
@@ -190,11 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn end_kills_a_process_and_all_its_descendants() {
+    fn kill_all_kills_a_process_and_all_its_descendants() {
         let mut child = sh("sleep 1000 & sleep 1000 & read line");
         assert!(becomes_idle(&child, Duration::from_secs(30)));
         let all = family(child.id() as i32);
-        end(&all, Duration::from_secs(30));
+        kill_all(&all, Duration::from_secs(30));
         assert!(all.iter().all(|process| !process.is_alive()));
         _ = child.wait();
         assert_eq!(Snapshot::at(child.id() as i32), Snapshot(Vec::new()));

@@ -18,7 +18,7 @@ use super::transcript::{self, Block, Input, Needs, Part, Place, Prompt, Until};
 use super::user_home::UserHome;
 
 /// How long cargo may build.
-const CARGO_PATIENCE: Duration = Duration::from_secs(600);
+const CARGO_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long to wait at most until another terminal, or a background process, is idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -159,10 +159,10 @@ impl Session<'_> {
         for part in &block.parts {
             let who = self.run_as(block, part);
             self.last_user.insert(block.place, who);
-            let patience = patience(self.host);
+            let timeout = timeout(self.host);
             self.prepare_user_home(who, &part.input)?;
             let terminal = self.terminal(block.place, who)?;
-            let result = run_part(terminal, part, patience);
+            let result = run_part(terminal, part, timeout);
             HUNG.fetch_or(terminal.hung, Ordering::Relaxed);
             result.with_context(|| format!("line {}: {}", part.line, part.input))?;
         }
@@ -206,18 +206,18 @@ impl Session<'_> {
 
     fn terminal(&mut self, place: Place, who: RunAs) -> Result<&mut Terminal> {
         if !self.terminals.contains_key(&(place, who)) {
-            let entrance = self
+            let enter_command = self
                 .stand_in
                 .as_ref()
-                .map(|stand_in| stand_in.entrance(self.dir))
+                .map(|stand_in| stand_in.enter_command(self.dir))
                 .unwrap_or_default();
             let surroundings = Surroundings {
-                entrance: &entrance,
+                enter_command: &enter_command,
                 user_home: self.user_home.as_ref(),
-                data: self.data_home.path(),
+                data_home: self.data_home.path(),
             };
             let terminal =
-                Terminal::open(who, &surroundings, self.dir, self.host.patience())?;
+                Terminal::open(who, &surroundings, self.dir, self.host.timeout())?;
             self.terminals.insert((place, who), terminal);
         }
         self.terminals.get_mut(&(place, who)).context("the terminal was opened")
@@ -227,11 +227,11 @@ impl Session<'_> {
 /// Whether a command of any page has hung.
 static HUNG: AtomicBool = AtomicBool::new(false);
 
-fn patience(host: &Host) -> Duration {
-    host.patience() / if HUNG.load(Ordering::Relaxed) { HUNG_DIVISOR } else { 1 }
+fn timeout(host: &Host) -> Duration {
+    host.timeout() / if HUNG.load(Ordering::Relaxed) { HUNG_DIVISOR } else { 1 }
 }
 
-fn run_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result<()> {
+fn run_part(terminal: &mut Terminal, part: &Part, timeout: Duration) -> Result<()> {
     let command = match &part.input {
         Input::Command(prompt, command) => {
             expect_prompt(terminal, *prompt)?;
@@ -252,12 +252,12 @@ fn run_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result<
         let is_built = |now: &mut Terminal| {
             now.shown().contains("Running `") || now.prompt_state() != PromptState::Busy
         };
-        terminal.wait(CARGO_PATIENCE, is_built)?;
+        terminal.wait(CARGO_TIMEOUT, is_built)?;
     }
     let output = |now: &Terminal| compare::output_lines(&now.shown(), command);
     let done = match part.until {
-        Until::Prompt => terminal.wait_for_prompt(patience)?,
-        Until::Match => terminal.wait(patience, |now| {
+        Until::Prompt => terminal.wait_for_prompt(timeout)?,
+        Until::Match => terminal.wait(timeout, |now| {
             compare::matches(&part.expected, &output(now)) && now.is_idle()
         })?,
     };
@@ -284,7 +284,7 @@ fn run_part(terminal: &mut Terminal, part: &Part, patience: Duration) -> Result<
 fn expect_prompt(terminal: &Terminal, prompt: Prompt) -> Result<()> {
     let expected =
         if prompt == Prompt::Inner { PromptState::Inner } else { PromptState::Outer };
-    match (expected, terminal.prompt) {
+    match (expected, terminal.last_prompt) {
         (expected, actual) if expected == actual => Ok(()),
         (_, PromptState::Busy) => bail!("a command is still running in this terminal"),
         (PromptState::Inner, _) => {

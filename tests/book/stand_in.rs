@@ -96,7 +96,7 @@ impl StandIn {
     }
 
     /// Returns the words that run a command in the namespaces, in this directory.
-    pub fn entrance(&self, dir: &Path) -> Vec<String> {
+    pub fn enter_command(&self, dir: &Path) -> Vec<String> {
         // nsenter(1) keeps our working directory, which belongs to another mount
         // namespace.
         let change_dir =
@@ -133,7 +133,7 @@ mod tests {
     use std::process::Command;
 
     fn output_of(stand_in: &StandIn, dir: &str, script: &str) -> String {
-        let words = stand_in.entrance(dir.as_ref());
+        let words = stand_in.enter_command(dir.as_ref());
         let mut command = Command::new(&words[0]);
         let output = command.args(&words[1..]).args(["sh", "-c", script]).output();
         String::from_utf8(output.unwrap().stdout).unwrap()

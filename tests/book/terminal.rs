@@ -1,4 +1,5 @@
-//! A terminal with a bash, as a reader has one: a pty of 24 rows and 100 columns.
+//! A terminal that runs bash, like that of the book's reader: a pty of 24 rows and 100
+//! columns.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -17,7 +18,7 @@ use nix::pty::PtyMaster;
 use tempfile::NamedTempFile;
 
 use super::compare;
-use super::idle::{self, IdleWatch, Patience};
+use super::idle::{self, IdleTimeout, IdleWatch};
 use super::user_home::UserHome;
 
 /// The prompt of the terminal's bash. Nothing else prints it.
@@ -28,7 +29,7 @@ const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub struct Terminal {
     /// The master side of the pty. `None` once it is closed.
-    screen: Option<PtyMaster>,
+    master: Option<PtyMaster>,
     shell: Child,
     /// The output since something was typed, or since `forget`.
     output: Vec<u8>,
@@ -36,8 +37,8 @@ pub struct Terminal {
     typed: String,
     last_read: Instant,
     watch: IdleWatch,
-    /// The shell that waits for a command now.
-    pub prompt: PromptState,
+    /// The result of the last wait for a prompt. `Busy` since something was typed.
+    pub last_prompt: PromptState,
     /// Whether the last command has neither ended nor printed the expected output.
     pub hung: bool,
     /// The output of the previous command.
@@ -67,13 +68,14 @@ pub enum RunAs {
 
 /// The environment in which a terminal is opened.
 pub struct Surroundings<'a> {
-    /// The words that start the shell in the namespaces that stand in for the host.
-    pub entrance: &'a [String],
+    /// The command prefix (`nsenter …`) that runs the shell in the test's namespaces
+    /// instead of the host's. Empty if the page needs none.
+    pub enter_command: &'a [String],
     /// The home of the ordinary user, if the tests run as root.
     pub user_home: Option<&'a UserHome>,
-    /// The caller's $XDG_DATA_HOME, so that the images of the person who runs the tests
-    /// are not touched.
-    pub data: &'a Path,
+    /// A temporary $XDG_DATA_HOME for a shell that runs as the caller, so that the
+    /// caller's own images are not touched.
+    pub data_home: &'a Path,
 }
 
 impl Terminal {
@@ -82,53 +84,53 @@ impl Terminal {
         who: RunAs,
         surroundings: &Surroundings<'_>,
         dir: &Path,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self> {
-        let (screen, slave) = kiste_tests::pty().context("open a pty")?;
+        let (master, slave) = kiste_tests::pty().context("open a pty")?;
         let mut rc = NamedTempFile::new().context("write bash's start file")?;
         writeln!(rc, "stty rows 24 cols 100; PS1='{PROMPT}'; PS2=''")?;
         writeln!(rc, "unset HISTFILE PROMPT_COMMAND MAILCHECK")?;
         fs::set_permissions(rc.path(), fs::Permissions::from_mode(0o644))?;
         let mut bash = bash(
             who,
-            surroundings.entrance,
+            surroundings.enter_command,
             surroundings.user_home,
             rc.path(),
             dir,
             slave,
         )?;
         if who == RunAs::Caller {
-            bash.env("XDG_DATA_HOME", surroundings.data);
+            bash.env("XDG_DATA_HOME", surroundings.data_home);
         }
         let shell = bash.spawn().context("start bash")?;
         let mut terminal = Terminal {
-            screen: Some(screen),
+            master: Some(master),
             shell,
             output: Vec::new(),
             typed: String::new(),
             last_read: Instant::now(),
             watch: IdleWatch::default(),
-            prompt: PromptState::Busy,
+            last_prompt: PromptState::Busy,
             hung: false,
             last_output: Vec::new(),
             _rc: rc,
         };
         if !terminal
-            .wait(patience, |terminal| terminal.prompt_state() == PromptState::Outer)?
+            .wait(timeout, |terminal| terminal.prompt_state() == PromptState::Outer)?
         {
             bail!("bash does not start: {}", terminal.shown());
         }
-        terminal.prompt = PromptState::Outer;
+        terminal.last_prompt = PromptState::Outer;
         Ok(terminal)
     }
 
     pub fn type_in(&mut self, bytes: &[u8]) -> Result<()> {
         self.output.clear();
         self.typed = String::from_utf8_lossy(bytes).into_owned();
-        self.prompt = PromptState::Busy;
+        self.last_prompt = PromptState::Busy;
         self.last_read = Instant::now();
         self.watch.begin_again();
-        self.screen()?.write_all(bytes).context("type into the terminal")
+        self.master()?.write_all(bytes).context("type into the terminal")
     }
 
     /// Returns the text printed since something was typed, without the prompt at its
@@ -160,13 +162,13 @@ impl Terminal {
     }
 
     /// Reads until a shell shows its prompt. Returns false if that takes too long.
-    pub fn wait_for_prompt(&mut self, patience: Duration) -> Result<bool> {
-        let has_prompt = self.wait(patience, |now| match now.prompt_state() {
+    pub fn wait_for_prompt(&mut self, timeout: Duration) -> Result<bool> {
+        let has_prompt = self.wait(timeout, |now| match now.prompt_state() {
             PromptState::Outer => true,
             PromptState::Inner => now.is_idle(),
             PromptState::Busy => false,
         })?;
-        self.prompt = self.prompt_state();
+        self.last_prompt = self.prompt_state();
         Ok(has_prompt)
     }
 
@@ -191,12 +193,12 @@ impl Terminal {
     /// Reads until `done` returns true. Returns false if that takes too long.
     pub fn wait(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         mut done: impl FnMut(&mut Self) -> bool,
     ) -> Result<bool> {
-        let mut patience = Patience::new(patience);
+        let mut timeout = IdleTimeout::new(timeout);
         while !done(self) {
-            if patience.is_used_up(self.shell.id() as i32) {
+            if timeout.has_expired(self.shell.id() as i32) {
                 return Ok(false);
             }
             self.read_output()?;
@@ -206,12 +208,12 @@ impl Terminal {
 
     fn read_output(&mut self) -> Result<()> {
         let mut bytes = [0; 4096];
-        let screen = self.screen.as_mut().context("the terminal is closed")?;
-        let mut fds = [PollFd::new(screen.as_fd(), PollFlags::POLLIN)];
+        let master = self.master.as_mut().context("the terminal is closed")?;
+        let mut fds = [PollFd::new(master.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, PollTimeout::from(20u8)).context("poll the terminal")? == 0 {
             return Ok(());
         }
-        match screen.read(&mut bytes) {
+        match master.read(&mut bytes) {
             Ok(count) if count > 0 => self.output.extend(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // EIO: no process has the other end open any more.
@@ -227,24 +229,24 @@ impl Terminal {
         Ok(())
     }
 
-    fn screen(&mut self) -> Result<&mut PtyMaster> {
-        self.screen.as_mut().context("the terminal is closed")
+    fn master(&mut self) -> Result<&mut PtyMaster> {
+        self.master.as_mut().context("the terminal is closed")
     }
 }
 
 impl Drop for Terminal {
-    /// Closes the pty, so that its programs get SIGHUP. Kills the programs that are
-    /// left after five seconds.
+    /// Closes the pty, so that its programs get SIGHUP. Waits up to five seconds for
+    /// bash to end, and then kills the programs that are still alive.
     fn drop(&mut self) {
-        let family = host::family(self.shell.id() as i32);
-        self.screen = None;
+        let processes = host::family(self.shell.id() as i32);
+        self.master = None;
         for _ in 0..1000 {
             if !matches!(self.shell.try_wait(), Ok(None)) {
                 break;
             }
             thread::sleep(Duration::from_millis(5));
         }
-        idle::end(&family, Duration::from_secs(5));
+        idle::kill_all(&processes, Duration::from_secs(5));
         _ = self.shell.wait();
     }
 }
@@ -253,20 +255,21 @@ impl Drop for Terminal {
 /// controlling terminal.
 fn bash(
     who: RunAs,
-    entrance: &[String],
+    enter_command: &[String],
     user_home: Option<&UserHome>,
     rc: &Path,
     dir: &Path,
     slave: File,
 ) -> Result<Command> {
     let mut command = Command::new("setsid");
-    command.arg("--ctty").args(entrance);
+    command.arg("--ctty").args(enter_command);
     match who {
         RunAs::Caller => {}
         RunAs::Sudo => _ = command.args(["sudo", "-n", "-E"]),
         RunAs::Nobody => {
-            _ = command
-                .args(user_home.context("an ordinary user without a home")?.entrance())
+            _ = command.args(
+                user_home.context("an ordinary user without a home")?.enter_command(),
+            )
         }
     }
     command.args(["bash", "--noprofile", "--noediting", "--rcfile"]).arg(rc).arg("-i");
@@ -297,18 +300,18 @@ fn bash(
     Ok(command)
 }
 
-/// Returns whether a variable stays in the environment. The variables that `cargo test`
-/// sets for tests do not: a reader has none of them.
+/// Returns whether a variable stays in the environment. Variables that `cargo test`
+/// sets are removed, because a reader of the book does not have them.
 fn is_kept(name: &str, value: &str) -> bool {
-    // `always` is meant for the tests. The steps that a reader runs as an ordinary user
-    // must not become root.
+    // With KISTE_SUDO=always, which is set for the tests only, the steps that a reader
+    // runs as an ordinary user would become root.
     if (name, value) == ("KISTE_SUDO", "always") {
         return false;
     }
-    let of_cargo_test =
+    let removed_prefixes =
         ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "KISTE_SKIP"];
-    let of_reader = ["CARGO_", "RUST", "KISTE_", "XDG_"];
-    let words = [
+    let kept_prefixes = ["CARGO_", "RUST", "KISTE_", "XDG_"];
+    let kept_names = [
         "HOME",
         "LOGNAME",
         "PATH",
@@ -318,7 +321,8 @@ fn is_kept(name: &str, value: &str) -> bool {
         "https_proxy",
         "no_proxy",
     ];
-    let is_like =
+    let has_prefix =
         |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    words.contains(&name) || (is_like(&of_reader) && !is_like(&of_cargo_test))
+    kept_names.contains(&name)
+        || (has_prefix(&kept_prefixes) && !has_prefix(&removed_prefixes))
 }

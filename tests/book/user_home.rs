@@ -72,20 +72,20 @@ impl UserHome {
 
     /// Returns the words that run a command as the user, with the user's own copy
     /// mounted on `./rootfs`.
-    pub fn entrance(&self) -> Vec<String> {
-        let mut entrance = Vec::new();
+    pub fn enter_command(&self) -> Vec<String> {
+        let mut enter_command = Vec::new();
         if self.rootfs().is_dir() {
             let bind = r#"mount --bind "$0" "$1" && shift && exec "$@""#;
             let paths = [self.rootfs(), self.workspace.join("rootfs")];
             let paths = paths.map(|path| path.to_string_lossy().into_owned());
-            entrance.extend(
+            enter_command.extend(
                 ["unshare", "--mount", "--propagation", "private", "sh", "-c", bind]
                     .map(String::from),
             );
-            entrance.extend(paths);
+            enter_command.extend(paths);
         }
-        entrance.extend(NOBODY.map(String::from));
-        entrance
+        enter_command.extend(NOBODY.map(String::from));
+        enter_command
     }
 
     /// Builds, as root, the program that `command` is going to start.

@@ -7,7 +7,8 @@
 //! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
 //! - [`liveness()`] tells whether a container is alive, for all code that removes stale
 //!   resources.
-//! - [`write_atomically`] replaces a file: a reader finds either the old or the new text.
+//! - [`write_atomically`] replaces a file: a reader finds either the old or the new
+//!   text.
 //! - [`doctor`] checks the kernel and the host, and says how to fix what is missing.
 //! - [`program`] wraps every step's `main`: help, errors and exit codes.
 //! - [`Lesson`] is the examples and the chapter that a step's `--help` shows.

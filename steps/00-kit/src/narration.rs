@@ -1,7 +1,7 @@
 //! The narration of `--explain`: one line for each kernel call that matters.
 //!
-//! The narrator is the only process-wide state in Kiste. Because it is global, call sites
-//! need no tracing argument and stay short.
+//! The narrator is the only process-wide state in Kiste. Because it is global, call
+//! sites need no tracing argument and stay short.
 
 use std::fmt::{self, Display};
 use std::io::Write;
