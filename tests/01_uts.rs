@@ -126,7 +126,7 @@ fn without_root_the_error_says_what_is_missing() {
 #[test]
 fn a_name_that_the_kernel_refuses_stops_the_start() {
     let Some(fixture) = fixture() else { return };
-    if !kiste_tests::tool("strace") {
+    if !kiste_tests::require_tool("strace") {
         return;
     }
     let refuse = "inject=sethostname:error=EPERM";

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
 use kiste_tests::{
-    Distribution, Fixture, Ran, explain, help, host, keys, options, step, tool,
+    Distribution, Fixture, Ran, explain, help, host, keys, options, require_tool, step,
 };
 use nix::sys::signal::Signal;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kiste_tests::{
     Distribution, Fixture, Terminal, eventually, explain, help, host, keys, options,
-    rootfs, step, tool,
+    require_tool, rootfs, step,
 };
 
 #[path = "04_pivot_root/default_mounts.rs"]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use kiste_tests::{host, tool};
+use kiste_tests::{host, require_tool};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -97,7 +97,7 @@ fn a_kill_9_of_the_runtime_kills_the_command() {
 
 #[test]
 fn a_child_that_dies_before_the_exec_is_reported() {
-    if !tool("strace") {
+    if !require_tool("strace") {
         return;
     }
     // strace kills the child at its last call before the exec.
@@ -120,7 +120,7 @@ fn a_child_that_dies_before_the_exec_is_reported() {
 
 #[test]
 fn a_call_that_fails_in_the_child_is_reported_with_its_reason() {
-    if !tool("strace") {
+    if !require_tool("strace") {
         return;
     }
     let refuse = "inject=close_range:error=ENOMEM";

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use kiste_tests::{eventually, host, tool};
+use kiste_tests::{eventually, host, require_tool};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -53,7 +53,7 @@ fn without_a_terminal_a_signal_to_the_runtimes_group_is_forwarded_by_the_runtime
     let script = "trap 'echo got it' TERM; echo ready; while :; do sleep 0.02; done";
     let mut running = fixture.start_under(&["setsid"], &[], &["sh", "-c", script]);
     running.wait_for("ready\n");
-    let group = |pid: i32| host::stat(pid, 5);
+    let group = |pid: i32| host::stat_field(pid, 5);
     assert_eq!(group(running.runtime()), running.runtime().to_string());
     assert_eq!(group(running.pid), running.pid.to_string());
     killpg(Pid::from_raw(running.runtime()), Signal::SIGTERM).unwrap();
@@ -62,7 +62,7 @@ fn without_a_terminal_a_signal_to_the_runtimes_group_is_forwarded_by_the_runtime
 
 #[test]
 fn an_alarm_that_the_caller_has_set_reaches_the_command() {
-    if !tool("perl") {
+    if !require_tool("perl") {
         return;
     }
     // alarm(2): a pending alarm is preserved across an exec.
@@ -93,7 +93,7 @@ fn many_signals_at_once_are_not_lost() {
 fn without_a_terminal_a_command_that_is_stopped_does_not_stop_the_runtime() {
     let fixture = fixture();
     let running = fixture.start_under(&["setsid"], &[], &["sleep", "300"]);
-    let state = |pid: i32| host::status(pid, "State").chars().next();
+    let state = |pid: i32| host::status_field(pid, "State").chars().next();
     let becomes = |wanted: char| {
         eventually(|| (state(running.pid) == Some(wanted)).then_some(()))
             .unwrap_or_else(|| panic!("the command does not become {wanted}"))

@@ -148,7 +148,7 @@ fn no_signal_is_ignored_or_blocked_for_the_command() {
 fn the_parent_of_the_command_is_the_runtime() {
     let fixture = fixture();
     let running = fixture.start(&[], &["sleep", "300"]);
-    assert_eq!(host::status(running.pid, "PPid"), running.runtime().to_string());
+    assert_eq!(host::status_field(running.pid, "PPid"), running.runtime().to_string());
     assert_eq!(host::children(running.runtime()), [running.pid]);
 }
 

@@ -19,7 +19,7 @@ fn shell_with_jobs(fixture: &Fixture) -> Terminal {
 /// Returns the process group of a process, and the foreground process group of its
 /// terminal: pgrp and tpgid.
 fn groups(pid: impl std::fmt::Display) -> (String, String) {
-    (host::stat(&pid, 5), host::stat(&pid, 8))
+    (host::stat_field(&pid, 5), host::stat_field(&pid, 8))
 }
 
 /// Returns the command's process id, which `--pid-file pid` has written.
@@ -37,7 +37,7 @@ fn the_command_is_the_foreground_job_of_the_terminal() {
     let pid = command_pid(&fixture);
     assert_eq!(groups(&pid), (pid.clone(), pid));
     terminal.type_in("\n");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn ctrl_c_ends_a_command_that_does_not_handle_it_with_130() {
         fixture.at_terminal(&[], &["sh", "-c", "echo ready; exec sleep 300"]);
     terminal.shows("ready");
     terminal.type_in("\x03");
-    assert_eq!(terminal.ends().0, 130);
+    assert_eq!(terminal.wait_for_exit().0, 130);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn ctrl_z_stops_the_command_and_fg_continues_it() {
     terminal.type_in("echo code: $?\n");
     terminal.shows("code: 7");
     terminal.type_in("exit\n");
-    terminal.ends();
+    terminal.wait_for_exit();
 }
 
 #[test]
@@ -87,12 +87,12 @@ fn a_foreground_job_stops_with_its_command_and_fg_continues_both() {
     let pid: i32 = command_pid(&fixture).parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
     terminal.shows("Stopped");
-    assert!(host::status(pid, "State").starts_with('T'));
+    assert!(host::status_field(pid, "State").starts_with('T'));
     terminal.type_in("fg; echo code: $?\n");
     terminal.type_in("a line\n");
     terminal.shows("code: 7");
     terminal.type_in("exit\n");
-    terminal.ends();
+    terminal.wait_for_exit();
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_job_in_the_background_that_reads_the_terminal_stops_until_fg() {
     terminal.type_in("a line\n");
     terminal.shows("got: a line");
     terminal.type_in("exit\n");
-    terminal.ends();
+    terminal.wait_for_exit();
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
     // vfork stops only the child.
     terminal.type_in("$run run --pid-file pid sh -c 'echo re\"ad\"y; read line <go'\n");
     terminal.shows("ready");
-    let runtime = host::status(command_pid(&fixture), "PPid");
+    let runtime = host::status_field(command_pid(&fixture), "PPid");
     let (shell, _) = host::session(&runtime);
     terminal.type_in("\x1a");
     terminal.shows("Stopped");
@@ -130,7 +130,7 @@ fn a_job_that_ends_in_the_background_leaves_the_terminal_to_the_shell() {
     let (group, foreground) = groups(shell);
     assert_eq!(foreground, group, "the job took the terminal from the shell");
     terminal.type_in("exit\n");
-    terminal.ends();
+    terminal.wait_for_exit();
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn the_caller_gets_the_terminal_back() {
         terminal.shows("it has ended");
         terminal.type_in("a line\n");
         terminal.shows("read: a line");
-        assert_eq!(terminal.ends().0, 0);
+        assert_eq!(terminal.wait_for_exit().0, 0);
     }
 }
 
@@ -159,7 +159,7 @@ fn the_settings_of_the_terminal_do_not_change() {
     terminal.shows("ready");
     assert_eq!(terminal.settings(), before);
     terminal.type_in("\n");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
     assert_eq!(terminal.settings(), before);
 }
 
@@ -177,7 +177,7 @@ fn a_pipeline_at_a_terminal_does_not_stop_itself() {
     terminal.type_in("echo code: $?\n");
     terminal.shows("code: 0");
     terminal.type_in("exit\n");
-    terminal.ends();
+    terminal.wait_for_exit();
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn closing_the_window_ends_a_command_that_neither_reads_nor_prints() {
     let pid = command_pid(&fixture);
     terminal.close();
     host::assert_exits(pid);
-    terminal.ends();
+    terminal.wait_for_exit();
 }
 
 #[test]
@@ -199,6 +199,9 @@ fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
     if nix::unistd::geteuid().is_root() {
         keys::a_command_in_a_pipeline_below_sudo_has_the_keyboard(&fixture(), &[]);
     } else {
-        kiste_tests::lacks("root", "only root can use sudo here without a password");
+        kiste_tests::report_missing(
+            "root",
+            "only root can use sudo here without a password",
+        );
     }
 }

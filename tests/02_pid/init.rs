@@ -16,10 +16,10 @@ fn the_command_is_the_only_child_of_pid_1() {
     let Some(fixture) = fixture() else { return };
     fixture.sh(&["--init"], "echo $$ $PPID").assert_stdout("2 1");
     let running = fixture.start(&["--init"], &["sleep", "300"]);
-    assert!(host::status(running.pid, "NSpid").ends_with("\t1"));
+    assert!(host::status_field(running.pid, "NSpid").ends_with("\t1"));
     let children = host::children(running.pid);
     assert_eq!(children.len(), 1);
-    assert_eq!(host::status(children[0], "Name"), "sleep");
+    assert_eq!(host::status_field(children[0], "Name"), "sleep");
 }
 
 #[test]
@@ -92,7 +92,8 @@ fn children_that_end_while_init_is_stopped_are_all_reaped() {
     eventually(|| (children(init).len() == 9).then_some(())).expect("eight orphans");
 
     kill(Pid::from_raw(init), Signal::SIGSTOP).unwrap();
-    let is_stopped = || host::status(init, "State").starts_with('T').then_some(());
+    let is_stopped =
+        || host::status_field(init, "State").starts_with('T').then_some(());
     eventually(is_stopped).expect("init is stopped");
     fs::write(fixture.dir().join("go"), "").unwrap();
     let zombies = || children(init).iter().filter(|it| !host::is_alive(it)).count();
@@ -115,7 +116,8 @@ fn without_init_orphans_become_zombies_of_a_command_that_does_not_reap_them() {
     let orphan = "(sh -c 'until [ -e go ]; do sleep 0.02; done' &)";
     let script = format!("{orphan}; {orphan}; exec sleep 300");
     let running = fixture.start(&[], &["sh", "-c", &script]);
-    let is_sleep = || (host::status(running.pid, "Name") == "sleep").then_some(());
+    let is_sleep =
+        || (host::status_field(running.pid, "Name") == "sleep").then_some(());
     eventually(is_sleep)
         .expect("the shell, which reaps, executes sleep, which does not reap");
     fs::write(fixture.dir().join("go"), "").unwrap();

@@ -11,7 +11,7 @@ fn the_command_is_pid_1() {
     let Some(fixture) = fixture() else { return };
     fixture.sh(&[], "echo $$").assert_stdout("1");
     let running = fixture.start(&[], &["sleep", "300"]);
-    assert_eq!(host::status(running.pid, "NSpid"), format!("{}\t1", running.pid));
+    assert_eq!(host::status_field(running.pid, "NSpid"), format!("{}\t1", running.pid));
 }
 
 #[test]

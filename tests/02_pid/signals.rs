@@ -90,7 +90,7 @@ fn without_a_terminal_a_stopped_command_below_init_does_not_stop_the_runtime() {
             fixture.start_under(&["setsid"], &["--init"], &["sh", "-c", script]);
         let command = host::children(running.pid)[0];
         let is_stopped =
-            || host::status(command, "State").starts_with('T').then_some(());
+            || host::status_field(command, "State").starts_with('T').then_some(());
         eventually(is_stopped).expect("it is stopped");
         running.signal(Signal::SIGTERM);
         running.end().exits(143);

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::thread::sleep;
 use std::time::Duration;
 
-use kiste_tests::{Terminal, host, keys, tool};
+use kiste_tests::{Terminal, host, keys, require_tool};
 
 use crate::fixture;
 
@@ -19,7 +19,7 @@ fn ctrl_c_does_nothing_to_a_pid_1_without_a_handler() {
     terminal.type_in("another\n");
     terminal.shows("got another");
     terminal.type_in("\x04");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn ctrl_c_ends_the_command_below_init_with_130() {
         fixture.at_terminal(&["--init"], &["sh", "-c", "echo ready; exec sleep 300"]);
     terminal.shows("ready");
     terminal.type_in("\x03");
-    assert_eq!(terminal.ends().0, 130);
+    assert_eq!(terminal.wait_for_exit().0, 130);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn ctrl_z_stops_the_command_below_init_and_fg_continues_it() {
     terminal.type_in("echo code: $?\n");
     terminal.shows("code: 7");
     terminal.type_in("exit\n");
-    terminal.ends();
+    terminal.wait_for_exit();
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_command_in_a_pipeline_below_sudo_has_the_keyboard() {
 
 #[test]
 fn a_pid_1_in_the_background_that_reads_the_terminal_stops_until_fg() {
-    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("bash")) else { return };
     let program = format!("run={}", fixture.exe().display());
     let shell = ["env", &program, "bash", "--norc", "--noprofile", "--noediting", "-i"];
     let mut terminal =
@@ -89,11 +89,14 @@ fn a_pid_1_in_the_background_that_reads_the_terminal_stops_until_fg() {
         .type_in("until [ \"$(jobs -s)\" ]; do sleep 0.01; done; echo sto\"pp\"ed\n");
     terminal.shows("stopped");
     let pid = std::fs::read_to_string(fixture.dir().join("pid")).unwrap();
-    assert!(host::status(pid.trim(), "State").starts_with('T'), "PID 1 must not spin");
+    assert!(
+        host::status_field(pid.trim(), "State").starts_with('T'),
+        "PID 1 must not spin"
+    );
     terminal.type_in("fg; echo code: $?\n");
     terminal.type_in("a line\n");
     terminal.shows("got: a line");
     terminal.shows("code: 0");
     terminal.type_in("exit\n");
-    terminal.ends();
+    terminal.wait_for_exit();
 }

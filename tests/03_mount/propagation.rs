@@ -12,7 +12,7 @@ fn peer_groups(line: &str) -> Vec<&str> {
 
 #[test]
 fn no_mount_made_inside_reaches_the_host() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };
@@ -68,7 +68,7 @@ fn no_mount_is_left_on_the_host_when_the_container_ends() {
 
 #[test]
 fn later_mounts_of_the_host_appear_inside_only_with_slave() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };

@@ -91,7 +91,7 @@ fn a_relative_source_begins_in_the_callers_working_directory() {
 
 #[test]
 fn a_volume_includes_the_mounts_below_it_unless_bind_is_given() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };
@@ -108,7 +108,7 @@ fn a_volume_includes_the_mounts_below_it_unless_bind_is_given() {
 
 #[test]
 fn read_only_includes_the_mounts_below() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };
@@ -153,7 +153,7 @@ fn the_host_can_write_to_a_volume_that_is_read_only_inside() {
 
 #[test]
 fn a_mount_has_the_attributes_that_its_options_name() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };

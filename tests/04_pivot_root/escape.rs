@@ -72,7 +72,7 @@ fn unmounting_uncovers_no_file_of_the_host() {
 /// the host's root itself would stay.
 #[test]
 fn with_a_mount_over_the_hosts_root_no_command_runs() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };

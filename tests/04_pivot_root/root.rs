@@ -141,7 +141,7 @@ fn no_mount_reaches_the_host_with_any_propagation() {
 
 #[test]
 fn later_mounts_of_the_host_in_the_rootfs_appear_inside_only_with_slave() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };
@@ -246,7 +246,7 @@ fn a_container_that_is_stopped_does_not_stop_a_runtime_without_a_terminal() {
         let command = host::children(running.pid)[0];
         kill(Pid::from_raw(command), Signal::SIGSTOP).unwrap();
         let is_stopped =
-            || host::status(command, "State").starts_with('T').then_some(());
+            || host::status_field(command, "State").starts_with('T').then_some(());
         eventually(is_stopped).expect("it is stopped");
         running.signal(Signal::SIGTERM);
         running.end().exits(143);

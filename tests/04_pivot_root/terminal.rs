@@ -54,7 +54,7 @@ fn the_container_has_its_own_terminal() {
         &[],
         &["sh", "-c", "tty; stty size; echo /dev/pts/*; : < /dev/tty && echo opened"],
     );
-    let (code, shown) = terminal.ends();
+    let (code, shown) = terminal.wait_for_exit();
     assert_eq!(
         (code, shown.as_str()),
         (0, "/dev/pts/0\r\n24 100\r\n/dev/pts/0 /dev/pts/ptmx\r\nopened\r\n")
@@ -65,7 +65,7 @@ fn the_container_has_its_own_terminal() {
 fn the_console_is_the_containers_terminal() {
     let Some(fixture) = fixture() else { return };
     let script = "ls -l /dev/console | cut -c1; echo printed > /dev/console; stat -c %t:%T /dev/console /dev/pts/0";
-    let (code, shown) = fixture.at_terminal(&[], &["sh", "-c", script]).ends();
+    let (code, shown) = fixture.at_terminal(&[], &["sh", "-c", script]).wait_for_exit();
     assert_eq!((code, shown.as_str()), (0, "c\r\nprinted\r\n88:0\r\n88:0\r\n"));
 }
 
@@ -77,7 +77,7 @@ fn the_containers_terminal_follows_the_size_of_the_window() {
     terminal.shows("ready");
     terminal.resize(50, 120);
     terminal.shows("followed");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn ctrl_c_ends_the_job_and_not_the_shell() {
     terminal.type_in("\x03");
     terminal.shows("130> ");
     terminal.type_in("exit 7\n");
-    assert_eq!(terminal.ends().0, 7);
+    assert_eq!(terminal.wait_for_exit().0, 7);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn ctrl_z_stops_the_job_and_fg_continues_it() {
     terminal.type_in("something\n");
     terminal.shows("got something");
     terminal.type_in("exit 0\n");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn ctrl_d_ends_the_shell() {
     let Some(fixture) = fixture() else { return };
     let mut terminal = container_shell(&fixture);
     terminal.type_in("\x04");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn the_settings_of_the_callers_terminal_are_restored_however_the_run_ends() {
         assert_ne!(terminal.settings(), before, "the terminal is in raw mode");
         if code == 143 {
             let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
-            let runtime = host::status(pid.trim(), "PPid").parse().unwrap();
+            let runtime = host::status_field(pid.trim(), "PPid").parse().unwrap();
             kill(Pid::from_raw(runtime), Signal::SIGTERM).unwrap();
         } else {
             terminal.type_in("end\n");
@@ -143,7 +143,7 @@ fn the_settings_of_the_callers_terminal_are_restored_however_the_run_ends() {
         terminal.shows(&format!("code={code}"));
         assert_eq!(terminal.settings(), before, "{inside}");
         terminal.type_in("end\n");
-        terminal.ends();
+        terminal.wait_for_exit();
     }
 }
 
@@ -174,7 +174,7 @@ fn closing_the_window_ends_the_shell() {
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
         terminal.close();
         host::assert_exits(pid.trim());
-        terminal.ends();
+        terminal.wait_for_exit();
     }
 }
 
@@ -200,7 +200,7 @@ fn closing_the_window_also_ends_a_command_that_does_not_read_the_terminal() {
         let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
         terminal.close();
         host::assert_exits(pid.trim());
-        terminal.ends();
+        terminal.wait_for_exit();
     }
 }
 
@@ -216,10 +216,10 @@ fn a_sighup_sent_by_kill_reaches_the_command_and_the_terminal_stays_open() {
     );
     terminal.shows("ready");
     let pid = eventually(|| fs::read_to_string(&pid_file).ok()).unwrap();
-    let runtime = host::status(pid.trim(), "PPid").parse().unwrap();
+    let runtime = host::status_field(pid.trim(), "PPid").parse().unwrap();
     kill(Pid::from_raw(runtime), Signal::SIGHUP).unwrap();
     terminal.shows("got it");
-    assert_eq!(terminal.ends().0, 5);
+    assert_eq!(terminal.wait_for_exit().0, 5);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_paste_that_nobody_reads_does_not_block_the_output() {
     assert!(taken > 4096 && taken < 200_000, "{taken} bytes were taken");
     terminal.shows("line 199");
     terminal.shows("printed all");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn the_output_arrives_completely() {
         &[],
         &["sh", "-c", "head -c 5000000 /dev/zero | tr '\\0' x; echo; echo end"],
     );
-    let (code, shown) = terminal.ends();
+    let (code, shown) = terminal.wait_for_exit();
     assert_eq!((code, shown.matches('x').count()), (0, 5_000_000));
     assert!(shown.ends_with("x\r\nend\r\n"), "{:?}", &shown[shown.len() - 20..]);
 }
@@ -279,7 +279,7 @@ fn the_last_output_also_arrives_at_a_slow_terminal() {
     kill(Pid::from_raw(pid.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     host::assert_exits(pid.trim());
     let printed = fs::read_to_string(fixture.dir().join("printed")).unwrap();
-    let (code, shown) = terminal.ends();
+    let (code, shown) = terminal.wait_for_exit();
     assert_eq!(code, 137);
     let pad = "x".repeat(990);
     let expected: String =
@@ -311,17 +311,17 @@ fn a_signal_ends_the_runtime_although_nobody_reads_the_terminal() {
         );
         let pid = eventually(|| fs::read_to_string(&pid_file).ok())
             .expect("the container runs");
-        let runtime = host::status(pid.trim(), "PPid");
+        let runtime = host::status_field(pid.trim(), "PPid");
         streams::wait_until_full(&terminal.tty);
         kill(Pid::from_raw(runtime.parse().unwrap()), Signal::SIGTERM).unwrap();
         host::assert_exits(&runtime);
-        assert_eq!(terminal.ends().0, 143, "{script}");
+        assert_eq!(terminal.wait_for_exit().0, 143, "{script}");
     }
 }
 
 #[test]
 fn a_command_in_the_background_keeps_running() {
-    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("bash")) else { return };
     let mut terminal = shell_with_job_control(&fixture);
     let before = terminal.settings();
     let volume = format!("{}:/host", fixture.dir().display());
@@ -340,7 +340,7 @@ fn a_command_in_the_background_keeps_running() {
 
 #[test]
 fn a_command_that_fg_brings_to_the_foreground_has_the_keyboard() {
-    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("bash")) else { return };
     let mut terminal = shell_with_job_control(&fixture);
     let volume = format!("{}:/host", fixture.dir().display());
     let script = "echo rea''dy; until [ -e /host/go ]; do sleep 0.05; done; read line; echo got $line";
@@ -366,7 +366,7 @@ fn assert_shell_has_terminal(terminal: &mut Terminal) {
 
 #[test]
 fn with_stdin_redirected_the_keys_of_the_terminal_go_to_the_runtime() {
-    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("bash")) else { return };
     let mut terminal = shell_with_job_control(&fixture);
     let volume = format!("{}:/host", fixture.dir().display());
     let script =
@@ -442,7 +442,7 @@ fn options_i_and_t_together_are_refused_without_a_terminal() {
     }
     fixture.run(&["-i"], &["echo", "it runs"]).assert_stdout("it runs");
     let mut terminal = fixture.at_terminal(&["-it"], &["tty"]);
-    assert_eq!(terminal.ends(), (0, "/dev/pts/0\r\n".into()));
+    assert_eq!(terminal.wait_for_exit(), (0, "/dev/pts/0\r\n".into()));
 }
 
 /// A line to type into a shell with job control. It waits until a job is stopped.
@@ -451,7 +451,7 @@ const UNTIL_STOPPED: &str =
 
 #[test]
 fn a_run_in_the_background_stops_once_a_program_inside_reads_the_terminal() {
-    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("bash")) else { return };
     let mut terminal = shell_with_job_control(&fixture);
     for reader in ["(read line; echo got: $line)", "head -1 | sed s/^/got:\\ /"] {
         terminal.type_in(&format!("run sh -c '{reader}' | cat &\n"));
@@ -467,7 +467,7 @@ fn a_run_in_the_background_stops_once_a_program_inside_reads_the_terminal() {
 
 #[test]
 fn a_run_in_the_background_stops_once_a_program_inside_reads_single_keys() {
-    let Some(fixture) = fixture().filter(|_| tool("bash")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("bash")) else { return };
     let mut terminal = shell_with_job_control(&fixture);
     let volume = format!("{}:/host", fixture.dir().display());
     let script =

@@ -52,7 +52,7 @@ fn two_containers_mount_on_one_target_and_each_sees_its_own() {
 
 #[test]
 fn a_read_only_root_includes_the_mounts_below() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };

@@ -128,7 +128,7 @@ fn the_kernel_keeps_the_reservation_and_the_cpus() {
     let running = start(&fixture, "-m 64m --memory-reservation 32m --cpuset-cpus 0");
     assert_eq!(kernel::reservation(running.pid), (32 << 20).to_string());
     assert_eq!(kernel::value(running.pid, "cpuset.cpus", "cpuset.cpus"), "0");
-    assert_eq!(host::status(running.pid, "Cpus_allowed_list"), "0");
+    assert_eq!(host::status_field(running.pid, "Cpus_allowed_list"), "0");
 }
 
 /// `--help` says that there is no limit by default.

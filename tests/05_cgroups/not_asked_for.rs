@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kiste_tests::{Fixture, Ran, host, tool};
+use kiste_tests::{Fixture, Ran, host, require_tool};
 
 use crate::fixture;
 
@@ -25,7 +25,7 @@ fn read_only(mount: &Path) -> String {
 
 #[test]
 fn where_cgroups_are_read_only_a_container_without_limits_starts_with_a_warning() {
-    let Some(fixture) = fixture().filter(|_| tool("mount")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("mount")) else { return };
     let all: String =
         host::cgroup_mounts().iter().map(|mount| read_only(mount)).collect();
     for prepare in [&*all, "umount -R /sys/fs/cgroup"] {
@@ -48,7 +48,7 @@ fn where_cgroups_are_read_only_a_container_without_limits_starts_with_a_warning(
 /// 2.
 #[test]
 fn a_read_only_hierarchy_fails_only_a_start_with_a_limit_that_needs_it() {
-    let Some(fixture) = fixture().filter(|_| tool("mount")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("mount")) else { return };
     let mounts = host::cgroup_mounts();
     let pids = mounts.iter().find(|mount| mount.ends_with("pids"));
     let hierarchy = pids.unwrap_or(&mounts[0]);
@@ -65,7 +65,7 @@ fn a_read_only_hierarchy_fails_only_a_start_with_a_limit_that_needs_it() {
 /// The name is the byte 0xff, which UTF-8 never contains.
 #[test]
 fn a_mount_point_whose_name_is_not_utf_8_stops_neither_run_nor_doctor() {
-    let Some(fixture) = fixture().filter(|_| tool("mount")) else { return };
+    let Some(fixture) = fixture().filter(|_| require_tool("mount")) else { return };
     let dir = fixture.dir().display();
     let prepare = format!(
         "cd {dir}; name=$(printf '\\377'); mkdir -p $name; mount -t tmpfs none $name"

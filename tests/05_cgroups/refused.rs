@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use kiste_tests::{Fixture, Ran, host, tool};
+use kiste_tests::{Fixture, Ran, host, require_tool};
 
 use crate::kernel::{self, HostCgroup, by_version};
 use crate::{fixture, fixture_with};
@@ -115,7 +115,7 @@ fn if_no_cgroup_can_be_made_the_command_does_not_run_and_nothing_is_left() {
 
 #[test]
 fn the_error_for_read_only_cgroups_has_their_path_and_a_hint() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };
@@ -133,7 +133,7 @@ fn the_error_for_read_only_cgroups_has_their_path_and_a_hint() {
 /// The fixture checks that the cgroups in the other hierarchies are removed again.
 #[test]
 fn a_read_only_hierarchy_fails_the_start_and_the_other_hierarchies_are_cleaned_up() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture_with(&["cgroup-v1"]) else { return };
@@ -146,7 +146,7 @@ fn a_read_only_hierarchy_fails_the_start_and_the_other_hierarchies_are_cleaned_u
 
 #[test]
 fn the_error_for_a_controller_that_no_hierarchy_has_names_it_and_has_a_hint() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture_with(&["cgroup-v1"]) else { return };
@@ -169,7 +169,7 @@ fn the_error_for_a_controller_that_no_hierarchy_has_names_it_and_has_a_hint() {
 
 #[test]
 fn without_any_cgroup_file_system_a_limit_is_refused() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };
@@ -181,7 +181,7 @@ fn without_any_cgroup_file_system_a_limit_is_refused() {
 
 #[test]
 fn the_error_for_a_file_that_this_kernel_does_not_have_names_its_controller() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture_with(&["cgroup-v1"]) else { return };

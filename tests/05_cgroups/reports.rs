@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use kiste_tests::tool;
+use kiste_tests::require_tool;
 
 use crate::fixture;
 use crate::gc::gc;
@@ -93,7 +93,7 @@ fn the_report_comes_after_the_terminal_settings_are_restored() {
     let hog = ["dd", "if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"];
     let mut terminal = fixture.at_terminal(&["-t", "-m", "32m", "--stats"], &hog);
     let before = terminal.settings();
-    let (code, shown) = terminal.ends();
+    let (code, shown) = terminal.wait_for_exit();
     assert_eq!(code, 137, "{shown}");
     assert!(shown.contains("killed: out of memory (limit 32MiB"), "{shown}");
     assert!(shown.contains("memory  ") && shown.contains("wall  "), "{shown}");
@@ -153,7 +153,7 @@ fn without_root_the_error_is_one_clear_sentence() {
 /// The run exits with the command's code, even if it cannot remove the cgroup.
 #[test]
 fn a_run_that_cannot_remove_its_cgroup_warns_and_leaves_it_to_gc() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = fixture() else { return };

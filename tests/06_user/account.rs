@@ -65,11 +65,15 @@ fn outside_the_user_has_the_mapped_id_and_no_capability() {
         assert_eq!(ids(running.pid, "Uid"), [UIDS; 4]);
         assert_eq!(ids(running.pid, "Gid"), [GIDS; 4]);
         assert_eq!(
-            host::status(running.pid, "Groups"),
+            host::status_field(running.pid, "Groups"),
             format!("{GIDS} {} {}", GIDS + 1, GIDS + 2)
         );
         for set in ["CapEff", "CapPrm", "CapAmb"] {
-            assert_eq!(host::status(running.pid, set), "0000000000000000", "{set}");
+            assert_eq!(
+                host::status_field(running.pid, set),
+                "0000000000000000",
+                "{set}"
+            );
         }
     }
 }

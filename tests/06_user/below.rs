@@ -15,7 +15,7 @@ fn every_option_of_the_steps_below_works_without_root() {
     let Some(user) = any_user() else { return };
     let source = user.dir().join("source");
     fs::create_dir(&source).unwrap();
-    user.give(&source);
+    user.chown_to_user(&source);
     let volume = format!("{}:/volume", source.display());
     let pid_file = user.dir().join("pid");
     let options = [
@@ -58,9 +58,9 @@ fn the_command_is_pid_1_in_its_own_namespaces() {
     let own = host::own_namespaces(running.pid);
     assert_eq!(own, ["cgroup", "ipc", "mnt", "pid", "user", "uts"]);
     assert!(
-        host::status(running.pid, "NSpid").ends_with("\t1"),
+        host::status_field(running.pid, "NSpid").ends_with("\t1"),
         "{}",
-        host::status(running.pid, "NSpid")
+        host::status_field(running.pid, "NSpid")
     );
     drop(running);
     user.sh(&[], "echo $$ /proc/[0-9]*").assert_stdout("1 /proc/1");
@@ -219,7 +219,7 @@ fn run_without_run_dir_option(
     env: &[&str],
     script: &str,
 ) -> kiste_tests::Ran {
-    user.as_user = [&["env", "-u", "XDG_RUNTIME_DIR"], env]
+    user.user_prefix = [&["env", "-u", "XDG_RUNTIME_DIR"], env]
         .concat()
         .into_iter()
         .map(String::from)
@@ -275,13 +275,13 @@ fn a_run_directory_of_another_user_is_refused() {
         // create files.
         let home = user.dir().join("home");
         let _ = fs::create_dir(&home);
-        user.give(&home);
+        user.chown_to_user(&home);
         let env = [&*tmp, &format!("HOME={}", home.display())];
         let script = "[ \"$(ls /host/home/.local/state/kiste)\" = \"$(hostname)\" ] && stat -c %a /host/home/.local /host/home/.local/state/kiste";
         run_without_run_dir_option(&mut user, &env, script).assert_stdout("700\n1700");
         assert!(!home.join(".local/state/kiste").exists(), "nothing is left");
     }
-    user.give(&run_dir);
+    user.chown_to_user(&run_dir);
     fs::set_permissions(&run_dir, fs::Permissions::from_mode(0o777)).unwrap();
     let ran = run_without_run_dir_option(&mut user, &[&tmp], "echo it runs");
     ran.exits(125).assert_stderr_contains("others can write to");

@@ -34,11 +34,11 @@ impl Delegated {
             "leaf",
             "leaf/cgroup.procs",
         ] {
-            user.give(&cgroup.join(file));
+            user.chown_to_user(&cgroup.join(file));
         }
         let script =
             format!("echo $$ > {}/leaf/cgroup.procs && exec \"$@\"", cgroup.display());
-        user.as_root = ["sh", "-c", &script, "sh"].map(String::from).to_vec();
+        user.root_prefix = ["sh", "-c", &script, "sh"].map(String::from).to_vec();
         Some(Delegated { user, cgroup })
     }
 

@@ -91,7 +91,8 @@ fn a_user_without_ranges_is_told_how_to_get_them() {
 #[test]
 fn a_user_to_whom_nothing_is_delegated_is_told_that_no_limit_can_be_set() {
     let Some(mut user) = without_ranges() else { return };
-    user.as_user = ["env", "-u", "DBUS_SESSION_BUS_ADDRESS"].map(String::from).into();
+    user.user_prefix =
+        ["env", "-u", "DBUS_SESSION_BUS_ADDRESS"].map(String::from).into();
     let ran = user.call(JSON);
     for name in ["memory", "cpu", "pids", "cpuset", "freeze", "kill"] {
         let (verdict, found, fix) =
@@ -131,7 +132,7 @@ fn short_ranges_and_missing_ones_have_different_messages() {
 #[test]
 fn a_missing_helper_is_named_with_its_package() {
     let Some(mut user) = with_ranges() else { return };
-    user.as_user = ["env", "PATH=/nonexistent"].map(String::from).to_vec();
+    user.user_prefix = ["env", "PATH=/nonexistent"].map(String::from).to_vec();
     let (verdict, found, fix) =
         verdict_found_and_fix(user.call(JSON).exits(0), "uidmap");
     assert_eq!(
@@ -183,7 +184,7 @@ fn a_run_on_a_host_that_forbids_user_namespaces_names_the_limit() {
         NO_USER_NAMESPACES,
         "sh",
     ];
-    user.as_user = without_user_namespaces.map(String::from).to_vec();
+    user.user_prefix = without_user_namespaces.map(String::from).to_vec();
     let ran = user.run(&[], &["echo", "it runs"]);
     ran.exits(125)
         .assert_stderr_contains("clone3(")

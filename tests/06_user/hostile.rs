@@ -176,7 +176,7 @@ fn hostile_files_are_also_refused_without_root() {
     let path = user.rootfs().join("etc/passwd");
     fs::remove_file(&path).unwrap();
     mkfifo(&path, Mode::S_IRWXU).unwrap();
-    user.give(&path);
+    user.chown_to_user(&path);
     user.run(&["-u", "bin"], &["true"])
         .exits(125)
         .assert_stderr_contains("/etc/passwd")

@@ -23,7 +23,10 @@ pub fn tidy(text: &str) -> String {
 /// Reads the real, effective, saved and file system ids, as ids of the host. `kind` is
 /// Uid or Gid.
 pub fn ids(pid: i32, kind: &str) -> Vec<u32> {
-    host::status(pid, kind).split_whitespace().map(|id| id.parse().unwrap()).collect()
+    host::status_field(pid, kind)
+        .split_whitespace()
+        .map(|id| id.parse().unwrap())
+        .collect()
 }
 
 /// Reads whether this process may call setgroups(2): `allow` or `deny`.

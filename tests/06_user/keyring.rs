@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use kiste_tests::tool;
+use kiste_tests::require_tool;
 
 use crate::{root, with_ranges};
 
@@ -38,7 +38,7 @@ fn print_key() -> String {
 
 #[test]
 fn the_container_does_not_have_the_callers_keys() {
-    if !tool("perl") {
+    if !require_tool("perl") {
         return;
     }
     let Some(fixture) = root() else { return };
@@ -59,6 +59,6 @@ fn the_container_does_not_have_the_callers_keys() {
 
     let Some(mut user) = with_ranges() else { return };
     user.install(Path::new("/usr/bin/perl"), "perl");
-    user.as_user = caller.map(String::from).to_vec();
+    user.user_prefix = caller.map(String::from).to_vec();
     user.run(&[], &["/perl", "-e", &print]).assert_stdout("none");
 }

@@ -61,8 +61,8 @@ fn without_a_limit_the_command_runs_in_the_callers_cgroup() {
 fn prepare_mounts(user: &mut User, prepare: &str) {
     let script = format!("set -e; {prepare}; exec \"$@\"");
     let starter = ["unshare", "-m", "--propagation", "private", "sh", "-c"];
-    user.as_root = starter.map(String::from).to_vec();
-    user.as_root.extend([script, "sh".into()]);
+    user.root_prefix = starter.map(String::from).to_vec();
+    user.root_prefix.extend([script, "sh".into()]);
 }
 
 #[test]

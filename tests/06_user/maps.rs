@@ -42,7 +42,7 @@ fn with_subordinate_ids_the_other_ids_are_also_mapped() {
     assert_eq!(kernel::ids(running.pid, "Uid"), [user.uid; 4]);
     assert_eq!(kernel::ids(running.pid, "Gid"), [user.gid; 4]);
     assert_eq!(
-        host::status(running.pid, "Groups"),
+        host::status_field(running.pid, "Groups"),
         user.gid.to_string(),
         "the command has only the user's own group"
     );
@@ -100,7 +100,7 @@ fn the_note_says_what_is_missing() {
 #[test]
 fn without_newuidmap_the_note_names_it() {
     let Some(mut user) = with_ranges() else { return };
-    user.as_user = ["env".into(), "PATH=/nonexistent".into()].into();
+    user.user_prefix = ["env".into(), "PATH=/nonexistent".into()].into();
     let ran = user.sh(&[], "cat /proc/self/uid_map");
     ran.exits(0)
         .assert_stderr_contains("newuidmap is not installed")

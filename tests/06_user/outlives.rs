@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kiste_tests::{Running, User, eventually, host, tool};
+use kiste_tests::{Running, User, eventually, host, require_tool};
 
 use crate::without_ranges;
 
@@ -31,7 +31,7 @@ fn start_and_kill_runtime(user: &User) -> i32 {
 
 #[test]
 fn a_container_that_outlives_its_killed_runtime_is_killed_by_gc() {
-    let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
+    let Some(user) = without_ranges().filter(|_| require_tool("perl")) else { return };
     let pid = start_and_kill_runtime(&user);
     let run_dirs = user.fixture().run_dirs();
     let ran = user.call(["gc", "--run-dir", run_dirs.to_str().unwrap()]);
@@ -42,7 +42,7 @@ fn a_container_that_outlives_its_killed_runtime_is_killed_by_gc() {
 
 #[test]
 fn the_next_start_also_kills_a_container_that_outlives_its_runtime() {
-    let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
+    let Some(user) = without_ranges().filter(|_| require_tool("perl")) else { return };
     let pid = start_and_kill_runtime(&user);
     user.run(&[], &["echo", "it runs"]).assert_stdout("it runs");
     assert!(eventually(|| (!host::is_alive(pid)).then_some(())).is_some());
@@ -51,7 +51,7 @@ fn the_next_start_also_kills_a_container_that_outlives_its_runtime() {
 /// Only the run directory shows that the process still runs.
 #[test]
 fn the_run_directory_stays_if_gc_cannot_find_the_process_to_kill() {
-    let Some(user) = without_ranges().filter(|_| tool("perl")) else { return };
+    let Some(user) = without_ranges().filter(|_| require_tool("perl")) else { return };
     let pid = start_and_kill_runtime(&user);
     let run_dirs = user.fixture().run_dirs();
     let [entry] = std::fs::read_dir(&run_dirs)

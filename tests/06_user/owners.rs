@@ -46,7 +46,7 @@ fn no_run_leaves_a_file_that_belongs_to_the_hosts_root() {
     let Some(user) = with_ranges() else { return };
     let source = user.dir().join("source");
     fs::create_dir(&source).unwrap();
-    user.give(&source);
+    user.chown_to_user(&source);
     let volume = format!("{}:/new/place", source.display());
     fs::remove_dir_all(user.rootfs().join("dev")).unwrap();
     fs::remove_dir_all(user.rootfs().join("sys")).unwrap();

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use kiste_tests::{Fixture, host, tool};
+use kiste_tests::{Fixture, host, require_tool};
 
 use crate::kernel::{self, ids, map, owner};
 use crate::{root, root_with_idmapped_mounts, this_step};
@@ -32,7 +32,10 @@ fn without_an_option_the_container_has_the_hosts_ids() {
             host::namespace("self", "user")
         );
         assert_eq!(ids(running.pid, "Uid"), [0; 4]);
-        assert_eq!(host::status(running.pid, "CapEff"), host::status("self", "CapEff"));
+        assert_eq!(
+            host::status_field(running.pid, "CapEff"),
+            host::status_field("self", "CapEff")
+        );
     }
     fixture.sh(&[], "touch /made").exits(0);
     assert_eq!(owner(&fixture.rootfs().join("made")), (0, 0));
@@ -56,7 +59,7 @@ fn with_userns_auto_root_inside_is_no_user_of_the_host() {
         assert_eq!(ids(running.pid, "Gid"), [first; 4]);
         assert_eq!(kernel::setgroups(running.pid), "allow");
         assert_eq!(
-            host::status(running.pid, "Groups"),
+            host::status_field(running.pid, "Groups"),
             first.to_string(),
             "the container has no group of the caller"
         );
@@ -125,7 +128,7 @@ fn with_userns_auto_a_user_inside_has_one_of_the_containers_ids() {
     let first = first_host_id(running.pid);
     assert_eq!(ids(running.pid, "Uid"), [first + 1000; 4]);
     assert_eq!(ids(running.pid, "Gid"), [first + 1001; 4]);
-    assert_eq!(host::status(running.pid, "CapEff"), "0000000000000000");
+    assert_eq!(host::status_field(running.pid, "CapEff"), "0000000000000000");
 }
 
 /// A volume is not idmapped, so its owner, the host's root, has no id inside.
@@ -213,12 +216,15 @@ fn with_subuid_file(fixture: &Fixture, subuid: &str) -> Vec<String> {
 
 #[test]
 fn userns_auto_does_not_take_the_subordinate_ids_of_users() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(fixture) = root_with_idmapped_mounts() else { return };
     if !Path::new("/etc/subuid").exists() {
-        kiste_tests::lacks("subuid", "there is no /etc/subuid to mount another on");
+        kiste_tests::report_missing(
+            "subuid",
+            "there is no /etc/subuid to mount another on",
+        );
         return;
     }
     let script = "cat /proc/self/uid_map";
@@ -266,9 +272,13 @@ fn a_user_has_neither_capabilities_nor_groups_of_the_caller() {
         let running = fixture.start_under(caller, &["-u", "bin"], &SLEEP);
         assert_eq!(ids(running.pid, "Uid"), [1; 4]);
         assert_eq!(ids(running.pid, "Gid"), [1; 4]);
-        assert_eq!(host::status(running.pid, "Groups"), "1 2 3");
+        assert_eq!(host::status_field(running.pid, "Groups"), "1 2 3");
         for set in ["CapEff", "CapPrm", "CapAmb"] {
-            assert_eq!(host::status(running.pid, set), "0000000000000000", "{set}");
+            assert_eq!(
+                host::status_field(running.pid, set),
+                "0000000000000000",
+                "{set}"
+            );
         }
         drop(running);
         let running = fixture.start_under(caller, &["-u", "1234"], &SLEEP);
@@ -276,11 +286,11 @@ fn a_user_has_neither_capabilities_nor_groups_of_the_caller() {
             (ids(running.pid, "Uid"), ids(running.pid, "Gid")),
             (vec![1234; 4], vec![0; 4])
         );
-        assert_eq!(host::status(running.pid, "Groups"), "0");
+        assert_eq!(host::status_field(running.pid, "Groups"), "0");
         drop(running);
         let running = fixture.start_under(caller, &[], &SLEEP);
         assert_eq!(
-            host::status(running.pid, "Groups"),
+            host::status_field(running.pid, "Groups"),
             "0",
             "root in the container does not have the caller's groups either"
         );

@@ -25,7 +25,7 @@ fn without_root_every_user_can_open_the_callers_pipes_by_name() {
     let Some(mut user) = with_ranges() else { return };
     // The pipe belongs to the user, and the caller also opens it by name afterwards.
     let script = "echo three | { \"$@\"; echo $? > /dev/stdout; } 2>&1 | cat";
-    user.as_user = ["sh", "-c", script, "sh"].map(String::from).into();
+    user.user_prefix = ["sh", "-c", script, "sh"].map(String::from).into();
     for options in [&[][..], &["-u", "nobody"]] {
         let ran = user.sh(options, BY_NAME);
         assert_eq!(

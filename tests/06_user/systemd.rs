@@ -7,7 +7,7 @@ use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use kiste_tests::{User, eventually, host, tool};
+use kiste_tests::{User, eventually, host, require_tool};
 use rustbus::connection::Timeout;
 use rustbus::message_builder::MarshalledMessage;
 use rustbus::wire::ObjectPath;
@@ -30,11 +30,11 @@ fn a_limit_gets_a_scope_from_systemd_and_holds_in_it() {
     else {
         return;
     };
-    if !tool("dbus-daemon") {
+    if !require_tool("dbus-daemon") {
         return;
     }
     let session = Session::open(&user);
-    user.as_user =
+    user.user_prefix =
         vec!["env".into(), format!("DBUS_SESSION_BUS_ADDRESS={}", session.address)];
 
     let running = user.start(

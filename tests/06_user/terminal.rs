@@ -11,7 +11,7 @@ fn without_root_the_container_has_its_own_terminal() {
     terminal.shows(
         "/dev/pts/0\r\n24 100\r\n/dev/pts/0 /dev/pts/ptmx\r\nopened\r\nprinted\r\n",
     );
-    assert_eq!(terminal.ends(), (0, String::new()));
+    assert_eq!(terminal.wait_for_exit(), (0, String::new()));
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn without_root_the_containers_terminal_follows_the_size_of_the_window() {
     terminal.shows("ready");
     terminal.resize(50, 120);
     terminal.shows("followed");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn without_root_ctrl_c_ends_the_job_and_ctrl_d_the_shell() {
     terminal.type_in("\x03");
     terminal.shows("130> ");
     terminal.type_in("\x04");
-    assert_eq!(terminal.ends().0, 130);
+    assert_eq!(terminal.wait_for_exit().0, 130);
     assert_ne!(terminal.settings(), before, "the terminal has left raw mode");
 }
 
@@ -59,7 +59,7 @@ fn the_terminal_belongs_to_the_user() {
         let mut terminal = user.at_terminal(&options, &["sh", "-c", &script]);
         terminal.shows("opened\r\n");
         terminal.shows("mine\r\n");
-        assert_eq!(terminal.ends().0, 0);
+        assert_eq!(terminal.wait_for_exit().0, 0);
     }
 }
 
@@ -76,7 +76,7 @@ fn as_root_the_terminal_belongs_to_the_user_and_the_callers_keeps_its_owner() {
         let tty = tty.unwrap();
         let before = owner(&tty);
         assert_eq!(terminal.shows("mine\r\n"), "opened\r\nmine\r\n");
-        assert_eq!(terminal.ends().0, 0);
+        assert_eq!(terminal.wait_for_exit().0, 0);
         assert_eq!(owner(&tty), before);
     }
 }
@@ -102,6 +102,6 @@ fn a_terminal_on_only_one_stream_is_also_replaced() {
     .unwrap();
     let before = owner(&tty);
     terminal.shows("piped\r\n1:/proc/self/fd/2\r\n");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
     assert_eq!(owner(&tty), before);
 }

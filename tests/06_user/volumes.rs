@@ -79,7 +79,7 @@ fn an_ordinary_user_reaches_volumes_below_a_directory_of_its_own() {
             user.run(&[&options[..], &[volume]].concat(), &SHOW)
         };
         run(&user, &volume(&source)).assert_stdout("ours");
-        user.as_user =
+        user.user_prefix =
             ["env".into(), "--chdir".into(), above.display().to_string()].into();
         run(&user, "./tmp:/mnt").assert_stdout("ours");
     }

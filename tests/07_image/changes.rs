@@ -131,7 +131,7 @@ fn a_committed_image_is_saved_and_loaded_like_any_other() {
         store
             .call(&["load", "-i", file.to_str().unwrap()])
             .assert_stdout("Loaded small:2");
-        store.tree_in_container("small:2", "/data").is(&seen);
+        store.tree_in_container("small:2", "/data").assert_equal(&seen);
         let history = store.call(&["history", "small:2", "--format", "json"]);
         let history: Vec<serde_json::Value> =
             serde_json::from_str(&history.exits(0).out).unwrap();

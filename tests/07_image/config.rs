@@ -296,7 +296,7 @@ fn an_image_for_another_architecture_runs_with_a_warning() {
     let config = layout.blob(image::CONFIG, configuration.to_string().as_bytes());
     let layer = layout.blob(Compression::Plain.media_type(), &minimal_layer());
     let manifest = json!({"schemaVersion": 2, "mediaType": image::MANIFEST, "config": config, "layers": [layer]});
-    layout.list("small:1", image::MANIFEST, manifest.to_string().as_bytes());
+    layout.add_manifest("small:1", image::MANIFEST, manifest.to_string().as_bytes());
     store.load(layout.tar());
     let ran = store.run("small:1", &[], &["echo", "it runs"]);
     assert_eq!(ran.exits(0).out, "it runs\n");

@@ -23,7 +23,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     let label = |name| Entry::of_kind(b'V', name);
     vec![
         ("empty", Archive::new().end()),
-        ("nothing", Archive::new().cut()),
+        ("nothing", Archive::new().without_end()),
         ("file", archive_of([Entry::file("file", "content")])),
         (
             "directory",
@@ -151,7 +151,8 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         ("wrong-sum", archive_of([Entry::file("file", "x").with_wrong_checksum()])),
         (
             "cut",
-            Archive::new().with(Entry::file("file", "x".repeat(2000))).cut()[..700]
+            Archive::new().with(Entry::file("file", "x".repeat(2000))).without_end()
+                [..700]
                 .into(),
         ),
         (

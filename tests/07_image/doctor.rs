@@ -1,6 +1,6 @@
 //! `doctor` checks overlayfs, as root and as a user.
 
-use kiste_tests::tool;
+use kiste_tests::require_tool;
 use serde_json::Value;
 
 use crate::test_store::{TestStore, as_root_and_as_user, root, without_ranges};
@@ -53,7 +53,7 @@ fn doctor_creates_no_store() {
 /// Chapter 7: the upper directory of an overlay cannot be on an overlay.
 #[test]
 fn doctor_reports_a_store_that_is_on_an_overlay() {
-    let Some(store) = root().filter(|_| tool("mount")) else { return };
+    let Some(store) = root().filter(|_| require_tool("mount")) else { return };
     let fixture = store.fixture();
     let store_verdict_after = |mount: &str| {
         let script = format!("set -e; {mount}; exec \"$@\"");

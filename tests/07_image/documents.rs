@@ -37,7 +37,7 @@ fn changed_layout(change: impl FnOnce(&mut Layout, &mut Value)) -> Layout {
         layout.image("small:1", &[minimal_layer()], Compression::Plain, &json!({}));
     layout.manifests.clear();
     change(&mut layout, &mut manifest);
-    layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+    layout.add_manifest("small:1", MANIFEST, manifest.to_string().as_bytes());
     layout
 }
 
@@ -100,9 +100,9 @@ fn a_layer_with_another_diff_id_than_the_configuration_is_refused() {
             let config = image::configuration(&[other], &json!({})).to_string();
             let config = layout.blob(CONFIG, config.as_bytes());
             let layer =
-                layout.blob(packed.media_type(), &packed.pack(&minimal_layer()));
+                layout.blob(packed.media_type(), &packed.compress(&minimal_layer()));
             let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
-            layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+            layout.add_manifest("small:1", MANIFEST, manifest.to_string().as_bytes());
             assert_refused(store, &layout, &[&digest(&minimal_layer())[7..]]);
         }
     });
@@ -183,7 +183,7 @@ fn a_manifest_that_is_also_an_index_is_refused() {
                 Some(inner) => manifest["mediaType"] = json!(inner),
                 None => drop(manifest.as_object_mut().unwrap().remove("mediaType")),
             }
-            layout.list("small:1", media_type, manifest.to_string().as_bytes());
+            layout.add_manifest("small:1", media_type, manifest.to_string().as_bytes());
             layout
         };
         for media_type in [MANIFEST, INDEX] {
@@ -205,7 +205,7 @@ fn a_media_type_that_contradicts_the_document_is_refused() {
     let manifest =
         layout.image("small:1", &[minimal_layer()], Compression::Plain, &json!({}));
     layout.manifests.clear();
-    layout.list("small:1", INDEX, manifest.to_string().as_bytes());
+    layout.add_manifest("small:1", INDEX, manifest.to_string().as_bytes());
     assert_refused(&store, &layout, &["listed as"]);
 }
 
@@ -231,7 +231,7 @@ fn nested_indexes_lead_to_the_image_for_this_machine() {
     manifests[1]["platform"] = json!({"architecture": "s390x", "os": "linux"});
     manifests.reverse();
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
-    layout.list("small:1", INDEX, index.to_string().as_bytes());
+    layout.add_manifest("small:1", INDEX, index.to_string().as_bytes());
     assert_eq!(store.load(layout.tar()), ["Loaded small:1"]);
     store.run("small:1", &[], &["sh", "-c", "echo $WHICH"]).assert_stdout("right");
 }
@@ -245,7 +245,7 @@ fn an_index_that_leads_to_itself_or_too_deep_is_refused() {
         let manifests = std::mem::take(&mut layout.manifests);
         let index =
             json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
-        layout.list("small:1", INDEX, index.to_string().as_bytes());
+        layout.add_manifest("small:1", INDEX, index.to_string().as_bytes());
     }
     assert_refused(&store, &layout, &["index"]);
 }
@@ -266,7 +266,7 @@ fn malformed_documents_are_refused() {
                 "config" => {}
                 "manifest" => {
                     layout.manifests.clear();
-                    layout.list("small:1", MANIFEST, text.as_bytes());
+                    layout.add_manifest("small:1", MANIFEST, text.as_bytes());
                 }
                 name => drop(layout.files.insert(name.into(), text.into())),
             }
@@ -309,7 +309,7 @@ fn a_document_of_more_than_4_mib_is_refused() {
     assert_refused(&store, &layout, &["index.json", "4 MiB"]);
 
     let mut layout = Layout::new();
-    layout.list("small:1", MANIFEST, &huge);
+    layout.add_manifest("small:1", MANIFEST, &huge);
     assert_refused(&store, &layout, &["4 MiB"]);
 
     let layout = changed_layout(|layout, manifest| {

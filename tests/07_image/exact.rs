@@ -74,7 +74,7 @@ fn files_of_an_unmapped_owner_belong_to_the_user_and_a_warning_says_so() {
         .with(Entry::file("data/x", "").owner(70_000, 1))
         .with(Entry::file("data/y", "").owner(5, 6));
     store
-        .try_import([minimal_archive().cut(), tar.end()].concat())
+        .try_import([minimal_archive().without_end(), tar.end()].concat())
         .exits(0)
         .assert_stderr_contains("data/x")
         .assert_stderr_contains("70000");
@@ -86,7 +86,7 @@ fn without_subuid_ranges_all_files_belong_to_the_user_and_a_warning_says_so() {
     let Some(store) = without_ranges() else { return };
     let tar =
         data_dir().with(Entry::file("data/x", "x").mode(0o4755).owner(33, 34)).end();
-    let ran = store.try_import([minimal_archive().cut(), tar].concat());
+    let ran = store.try_import([minimal_archive().without_end(), tar].concat());
     ran.exits(0).assert_stderr_contains("owner");
     store
         .sh("small:1", &[], "stat -c '%u:%g %a' /data/x")
@@ -171,15 +171,15 @@ fn hard_links_are_one_file() {
         for name in ["a", "b", "c"] {
             let node = tree.at(name);
             assert_eq!(
-                (node.names, node.first_name.to_str(), node.mode, node.owner),
+                (node.nlink, node.first_name.to_str(), node.mode, node.owner),
                 (3, Some("a"), 0o4711, (3, 4))
             );
         }
         assert_eq!(
-            (tree.at("t").leads_to.clone(), tree.at("t").names),
+            (tree.at("t").target.clone(), tree.at("t").nlink),
             (Some("nowhere".into()), 2)
         );
-        assert_eq!((tree.at("q").kind, tree.at("r").names), ("fifo", 3));
+        assert_eq!((tree.at("q").kind, tree.at("r").nlink), ("fifo", 3));
     });
 }
 
@@ -204,10 +204,10 @@ fn symbolic_links_keep_their_targets() {
         }
         let tree = data_in_container(store, archive);
         for (number, target) in targets.iter().enumerate() {
-            assert_eq!(tree.at(number.to_string()).leads_to, Some(path(target)));
+            assert_eq!(tree.at(number.to_string()).target, Some(path(target)));
         }
         for name in ["long", "pax"] {
-            assert_eq!(tree.at(name).leads_to, Some(long.clone().into()), "{name}");
+            assert_eq!(tree.at(name).target, Some(long.clone().into()), "{name}");
         }
     });
 }
@@ -387,7 +387,7 @@ fn a_later_entry_replaces_an_earlier_one() {
             (content("one"), content("other")),
             (Some(digest(b"alone")), Some(digest(b"shared")))
         );
-        assert_eq!(tree.at("other").names, 1);
+        assert_eq!(tree.at("other").nlink, 1);
         assert_eq!((tree.at("in").mode, tree.at("in").owner), (0o700, (4, 5)));
     });
 }
@@ -444,7 +444,7 @@ fn the_root_directory_has_the_mode_and_the_owner_of_the_archive() {
     as_root_and_as_user(|store| {
         let top = Archive::new()
             .with(Entry::dir("./").mode(0o751).owner(11, 12).mtime_in_full("99.5"));
-        store.import([top.cut(), minimal_layer()].concat(), "small:1");
+        store.import([top.without_end(), minimal_layer()].concat(), "small:1");
         store
             .sh("small:1", &[], "stat -c '%a %u:%g %Y' /")
             .assert_stdout("751 11:12 99");

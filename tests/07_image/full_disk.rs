@@ -1,7 +1,7 @@
 //! On a full disk, `rmi` and `gc` make room.
 
 use kiste_tests::archive::{Archive, Entry};
-use kiste_tests::tool;
+use kiste_tests::require_tool;
 
 use crate::test_store::root;
 
@@ -36,7 +36,7 @@ const SCRIPT: &str = r#"
 #[test]
 fn rmi_and_gc_work_on_a_full_disk() {
     let tools = ["unshare", "mount", "bash", "df", "seq", "tar"];
-    if !tools.into_iter().all(tool) {
+    if !tools.into_iter().all(require_tool) {
         return;
     }
     let Some(store) = root() else { return };

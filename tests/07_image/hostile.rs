@@ -31,7 +31,7 @@ pub fn canary(store: &TestStore) -> String {
 /// change.
 pub fn files_outside(store: &TestStore) -> Tree {
     let ours = ["store", "rootfs"];
-    let tree = Tree::of_what_is(store.dir(), |path| {
+    let tree = Tree::filtered(store.dir(), |path| {
         !ours.iter().any(|name| path.starts_with(name))
     });
     tree.only(|path| path != Path::new("."))
@@ -66,7 +66,7 @@ pub fn assert_refused(store: &TestStore, archive: Archive, entry: &str) {
             ran.err
         );
         assert_eq!(ran.out, "", "{sub}");
-        files_outside(store).is(&before);
+        files_outside(store).assert_equal(&before);
         store.assert_empty(&format!("{sub} of {entry:?}"));
     }
 }
@@ -90,7 +90,7 @@ fn an_absolute_name_is_unpacked_below_the_directory_of_the_layer() {
         let ran = store.try_load(image.tar());
         ran.exits(0)
             .assert_stderr_contains("note: 4 names begin with /; they are taken below");
-        files_outside(store).is(&before);
+        files_outside(store).assert_equal(&before);
         let tree = store.tree_in_container("small:1", &canary);
         assert!(tree.has("made") && tree.has("file") && tree.0.len() == 3, "{tree:#?}");
         store.run("small:1", &[], &["cat", "/data/link"]).assert_stdout("x");
@@ -200,7 +200,7 @@ fn a_whiteout_below_a_symbolic_link_removes_nothing() {
         for mark in [Entry::whiteout("link/file"), Entry::opaque("link")] {
             let link = Entry::symlink("link", &canary);
             store.load_on_minimal_layer(&[Archive::new().with(link).with(mark).end()]);
-            files_outside(store).is(&before);
+            files_outside(store).assert_equal(&before);
             store.call(&["rmi", "small:1"]).exits(0);
         }
     });
@@ -226,7 +226,7 @@ fn a_file_that_replaces_a_symbolic_link_is_not_written_to_its_target() {
                         .xattr("user.x", "y"),
                 );
             store.load_on_minimal_layer(&[archive.end()]);
-            files_outside(store).is(&before);
+            files_outside(store).assert_equal(&before);
             let tree = store.tree_in_container("small:1", "/data");
             assert_eq!((tree.at("link").kind, tree.at("link").mode), ("file", 0o666));
             store.call(&["rmi", "small:1"]).exits(0);
@@ -261,7 +261,7 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
             Layout::of("small:1", &[minimal_layer(), archive.end()], Compression::Gzip)
                 .tar(),
         );
-        files_outside(store).is(&before);
+        files_outside(store).assert_equal(&before);
         if ran.code == 0 {
             let tree = store.tree_in_container("small:1", "/data");
             let node = tree.at("d");
@@ -279,7 +279,7 @@ fn metadata_is_not_applied_through_a_symbolic_link() {
             .with(Entry::symlink("data/d", &canary))
             .with(Entry::dir("data/d").mode(0o777).owner(9, 9));
         store.load_on_minimal_layer(&[archive.end()]);
-        files_outside(store).is(&before);
+        files_outside(store).assert_equal(&before);
         let tree = store.tree_in_container("small:1", "/data");
         assert_eq!(
             (tree.at("d").kind, tree.at("d").mode, tree.at("d").owner),
@@ -338,7 +338,7 @@ fn a_hard_link_to_a_symbolic_link_is_not_followed() {
             .with(Entry::hard_link("data/b", "data/a").mode(0o4777).owner(0, 0))
             .with(Entry::file("data/b", "written"));
         store.load_on_minimal_layer(&[archive.end()]);
-        files_outside(store).is(&before);
+        files_outside(store).assert_equal(&before);
         assert_eq!(store.tree_in_container("small:1", "/data").at("b").kind, "file");
     });
 }
@@ -414,7 +414,7 @@ fn a_path_in_a_global_header_cannot_lead_out_of_the_layer() {
                 .tar(),
         );
         assert!([0, 1].contains(&ran.code), "{ran:?}");
-        files_outside(store).is(&before);
+        files_outside(store).assert_equal(&before);
         // git archive writes a global header with a comment.
         let global = Entry::of_kind(b'g', "pax_global_header")
             .body(pax_record("comment", b"abc"));

@@ -218,6 +218,6 @@ fn unfinished_files_in_tmp_are_removed_and_never_used() {
     store.run("small:1", &[], &["echo", "it runs"]).assert_stdout("it runs");
     store.gc().exits(0);
     assert_eq!(store.names_in("tmp"), [""; 0]);
-    Tree::of(std::path::Path::new("/etc/apt")).is(&before);
+    Tree::of(std::path::Path::new("/etc/apt")).assert_equal(&before);
     store.run("small:1", &[], &["echo", "it runs"]).assert_stdout("it runs");
 }

@@ -77,7 +77,7 @@ impl StandIn {
     }
 
     fn start_time(&self) -> u64 {
-        host::stat(self.0.id(), 22).parse().unwrap()
+        host::stat_field(self.0.id(), 22).parse().unwrap()
     }
 }
 

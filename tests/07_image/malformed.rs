@@ -11,7 +11,8 @@ use crate::test_store::as_root_and_as_user;
 #[test]
 fn the_size_in_a_pax_header_overrides_the_size_in_the_tar_header() {
     as_root_and_as_user(|store| {
-        let hidden = Archive::new().with(Entry::file("data/smuggled", "x")).cut();
+        let hidden =
+            Archive::new().with(Entry::file("data/smuggled", "x")).without_end();
         // GNU tar also reads the hidden entry as the content of the file.
         let outer = Entry::file("data/outer", &hidden)
             .claims(0)
@@ -165,7 +166,7 @@ fn a_truncated_archive_is_refused() {
         let whole = Archive::new()
             .with(Entry::dir("d"))
             .with(Entry::file("d/file", [7; 3000]))
-            .cut();
+            .without_end();
         for length in [512 + 512 + 1, 512 + 512 + 2000, whole.len() - 600] {
             let ran = store.try_import(&whole[..length]);
             ran.exits(1).assert_stderr_contains("d/file");

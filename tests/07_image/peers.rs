@@ -8,7 +8,7 @@ use std::process::Command;
 
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Compression, Layout};
-use kiste_tests::{Ran, Tree, tool};
+use kiste_tests::{Ran, Tree, require_tool};
 
 use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, as_root_and_as_user, root};
@@ -110,7 +110,7 @@ fn unpack_with_umoci(store: &TestStore, archive: &Path, image: &str) -> Tree {
 
 #[test]
 fn a_container_sees_the_files_that_umoci_unpacks() {
-    if !tool("umoci") {
+    if !require_tool("umoci") {
         return;
     }
     let Some(store) = root() else { return };
@@ -119,13 +119,13 @@ fn a_container_sees_the_files_that_umoci_unpacks() {
             .file("rich.tar", Layout::of("1", &layers_of_every_kind(), packed).tar());
         let theirs = unpack_with_umoci(&store, &archive, "1");
         store.load(Layout::of("small:1", &layers_of_every_kind(), packed).tar());
-        store.tree_in_container("small:1", "/data").is(&theirs);
+        store.tree_in_container("small:1", "/data").assert_equal(&theirs);
     }
 }
 
 #[test]
 fn umoci_unpacks_a_saved_image_to_the_same_files() {
-    if !tool("umoci") {
+    if !require_tool("umoci") {
         return;
     }
     as_root_and_as_user(|store| {
@@ -146,7 +146,7 @@ fn umoci_unpacks_a_saved_image_to_the_same_files() {
         let file = store.dir().join("saved.tar");
         store.call(&["save", "small:2", "-o", file.to_str().unwrap()]).exits(0);
         let theirs = unpack_with_umoci(store, &file, &listed_name(store, &file));
-        store.tree_in_container("small:2", "/data").is(&theirs);
+        store.tree_in_container("small:2", "/data").assert_equal(&theirs);
     });
 }
 
@@ -169,7 +169,7 @@ const CHANGE_FILES: &str = "cd $T/data; rm -r gone; rm -r remade; mkdir -m 711 r
 
 #[test]
 fn kiste_and_umoci_unpack_an_umoci_image_alike() {
-    if !tool("umoci") || !tool("setcap") || !tool("setfattr") {
+    if !require_tool("umoci") || !require_tool("setcap") || !require_tool("setfattr") {
         return;
     }
     let Some(store) = root() else { return };
@@ -184,10 +184,12 @@ fn kiste_and_umoci_unpack_an_umoci_image_alike() {
     );
     let theirs = unpack_with_umoci(&store, &store.dir().join("made.tar"), "1");
     assert!(
-        theirs.has("remade/new") && !theirs.has("gone") && theirs.at("hard").names == 2
+        theirs.has("remade/new") && !theirs.has("gone") && theirs.at("hard").nlink == 2
     );
     let line = store.load(fs::read(store.dir().join("made.tar")).unwrap()).remove(0);
-    store.tree_in_container(line.rsplit(' ').next().unwrap(), "/data").is(&theirs);
+    store
+        .tree_in_container(line.rsplit(' ').next().unwrap(), "/data")
+        .assert_equal(&theirs);
 }
 
 /// Returns a command line of podman that has the test's own storage and cgroups.
@@ -220,7 +222,7 @@ fn remove_cgroups(store: &TestStore) {
 
 #[test]
 fn kiste_and_umoci_unpack_a_buildah_image_alike() {
-    if !["buildah", "umoci", "setcap", "setfattr"].into_iter().all(tool) {
+    if !["buildah", "umoci", "setcap", "setfattr"].into_iter().all(require_tool) {
         return;
     }
     let Some(store) = root() else { return };
@@ -241,13 +243,13 @@ fn kiste_and_umoci_unpack_a_buildah_image_alike() {
     let image = line.rsplit(' ').next().unwrap().to_owned();
     let theirs = unpack_with_umoci(&store, &made, &listed_name(&store, &made));
     assert!(theirs.has("remade/new") && !theirs.has("gone"));
-    store.tree_in_container(&image, "/data").is(&theirs);
+    store.tree_in_container(&image, "/data").assert_equal(&theirs);
     store.sh(&image, &[], "echo $A").assert_stdout("1");
 }
 
 #[test]
 fn skopeo_copies_a_saved_image_which_loads_again() {
-    if !tool("skopeo") {
+    if !require_tool("skopeo") {
         return;
     }
     as_root_and_as_user(|store| {
@@ -283,7 +285,7 @@ fn skopeo_copies_a_saved_image_which_loads_again() {
                 let ran =
                     store.call(&["load", store.dir().join(out).to_str().unwrap()]);
                 ran.assert_stdout("Loaded small:1");
-                store.tree_in_container("small:1", "/data").is(&seen);
+                store.tree_in_container("small:1", "/data").assert_equal(&seen);
                 store.call(&["rmi", "small:1"]).exits(0);
             }
         }
@@ -292,7 +294,7 @@ fn skopeo_copies_a_saved_image_which_loads_again() {
 
 #[test]
 fn podman_loads_and_runs_a_saved_image() {
-    if !tool("podman") || !tool("runc") {
+    if !require_tool("podman") || !require_tool("runc") {
         return;
     }
     as_root_and_as_user(|store| {
@@ -327,7 +329,7 @@ fn podman_loads_and_runs_a_saved_image() {
 
 #[test]
 fn an_image_that_podman_saves_runs() {
-    if !tool("podman") || !tool("runc") {
+    if !require_tool("podman") || !require_tool("runc") {
         return;
     }
     as_root_and_as_user(|store| {

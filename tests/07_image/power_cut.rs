@@ -9,7 +9,7 @@ use std::process::Command;
 
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Compression, Layout};
-use kiste_tests::{lacks, tool};
+use kiste_tests::{report_missing, require_tool};
 
 use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, root};
@@ -77,7 +77,7 @@ fn run_script(store: &TestStore, script: &str) {
     let output = bash.current_dir(store.dir()).output().expect("start unshare");
     let err = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(9) {
-        return lacks("loop", &err);
+        return report_missing("loop", &err);
     }
     assert!(output.status.success(), "{err}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{err}");
@@ -86,7 +86,7 @@ fn run_script(store: &TestStore, script: &str) {
 /// Makes a store, and the archives a.tar and b.tar.
 fn store_and_archives() -> Option<TestStore> {
     let tools = ["mkfs.ext4", "losetup", "unshare", "mount", "umount", "bash", "tar"];
-    if !tools.into_iter().all(tool) {
+    if !tools.into_iter().all(require_tool) {
         return None;
     }
     let store = root()?;

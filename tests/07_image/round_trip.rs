@@ -193,7 +193,7 @@ fn a_saved_image_is_the_same_in_another_store() {
         }
         store.assert_empty("rmi");
         store.call(&["load", file.to_str().unwrap()]).exits(0);
-        store.tree_in_container("small:1", "/data").is(&seen);
+        store.tree_in_container("small:1", "/data").assert_equal(&seen);
     });
 }
 
@@ -304,7 +304,8 @@ fn save_and_export_refuse_to_write_to_a_terminal() {
         let (exe, store_path) = (store.fixture().exe().into(), store.path().into());
         let words: [OsString; 5] =
             [exe, sub.into(), "--store".into(), store_path, "small:1".into()];
-        let (code, shown) = Terminal::start_command(store.dir(), &words).ends();
+        let (code, shown) =
+            Terminal::start_command(store.dir(), &words).wait_for_exit();
         assert!(
             [1, 2].contains(&code)
                 && shown.contains("terminal")
@@ -349,7 +350,7 @@ fn export_writes_the_whole_root_file_system() {
                 && !exported.has("etc/.wh.group")
         );
         let data = Tree::of(&out.join("data"));
-        data.is(&store.tree_in_container("small:1", "/data"));
+        data.assert_equal(&store.tree_in_container("small:1", "/data"));
         assert_eq!(
             data.at("x").owner,
             (9, 10),
@@ -359,6 +360,6 @@ fn export_writes_the_whole_root_file_system() {
         // The exported archive can be imported again.
         let tar = fs::read(file).unwrap();
         store.import(tar, "again");
-        store.tree_in_container("again", "/data").is(&data);
+        store.tree_in_container("again", "/data").assert_equal(&data);
     });
 }

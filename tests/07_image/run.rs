@@ -28,7 +28,7 @@ fn files_written_in_one_run_are_gone_in_the_next() {
         store
             .sh("small:1", &[], "grep -c alice /etc/passwd; ls /etc; ls /home")
             .assert_stdout("1\ngroup\npasswd\nalice");
-        Tree::of(&store.layer(&[minimal_layer()])).is(&layer);
+        Tree::of(&store.layer(&[minimal_layer()])).assert_equal(&layer);
         assert_eq!(store.names_in("containers"), [""; 0]);
     });
 }
@@ -203,7 +203,7 @@ fn with_userns_auto_the_container_sees_the_images_owners() {
         .assert_stdout("x1000:1001");
     // Two containers have different ids outside, and share the layers.
     let running = [0, 1].map(|_| store.start("small:1", &auto, &["sleep", "100"]));
-    let uids = running.each_ref().map(|it| host::status(it.pid, "Uid"));
+    let uids = running.each_ref().map(|it| host::status_field(it.pid, "Uid"));
     assert!(uids[0] != uids[1] && !uids[0].starts_with('0'), "{uids:?}");
     let layer = Tree::of(&store.layer(&[minimal_layer()]));
     assert_eq!(layer.at("etc/passwd").owner, (0, 0));

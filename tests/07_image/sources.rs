@@ -64,7 +64,7 @@ fn layers_may_be_listed_in_manifest_json_alone() {
             let descriptor = layout.blob(CONFIG, config.as_bytes());
             layout.blob(Compression::Plain.media_type(), &minimal_layer());
             let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor, "layers": layers});
-            layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+            layout.add_manifest("small:1", MANIFEST, manifest.to_string().as_bytes());
             assert_refused(store, layout.tar(), "layers");
             add_manifest_json(
                 &mut layout,
@@ -115,7 +115,7 @@ fn an_artifact_that_is_no_image_is_left_out_with_a_note() {
         let config = layout.blob(CONFIG, b"{}");
         let other = layout.blob("application/x", b"hello");
         let artifact = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [other]});
-        layout.list("sig:1", MANIFEST, artifact.to_string().as_bytes());
+        layout.add_manifest("sig:1", MANIFEST, artifact.to_string().as_bytes());
         assert_refused(store, layout.tar(), "1 artifacts in it are no images");
         layout.image("small:1", &[minimal_layer()], Compression::Plain, &json!({}));
         for _ in 0..2 {
@@ -148,7 +148,7 @@ fn the_configuration_says_which_image_is_for_this_machine() {
         let config = layout.blob(CONFIG, config.to_string().as_bytes());
         let layer = layout.blob(Compression::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
-        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+        layout.add_manifest("small:1", MANIFEST, manifest.to_string().as_bytes());
         layout.image("small:1", &[minimal_layer()], Compression::Plain, &plain);
         for _ in 0..2 {
             assert_eq!(store.load(layout.tar()), ["Loaded small:1"]);
@@ -210,7 +210,7 @@ fn a_configuration_may_lack_fields_that_other_programs_omit() {
         let config = layout.blob(CONFIG, config.to_string().as_bytes());
         let layer = layout.blob(Compression::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
-        layout.list("small:1", MANIFEST, manifest.to_string().as_bytes());
+        layout.add_manifest("small:1", MANIFEST, manifest.to_string().as_bytes());
         store.load(layout.tar());
         let ran = store.run("small:1", &[], &["echo", "it runs"]);
         assert_eq!((ran.exits(0).out.as_str(), ran.err.as_str()), ("it runs\n", ""));
@@ -296,7 +296,7 @@ fn ambiguous_json_keys_are_refused() {
         let layer = layout.blob(Compression::Plain.media_type(), &minimal_layer());
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
         let manifest = manifest.to_string();
-        layout.list("small:1", MANIFEST, manifest.as_bytes());
+        layout.add_manifest("small:1", MANIFEST, manifest.as_bytes());
         assert_refused(&store, layout.tar(), word);
     }
     // Labels and unknown fields may have any key.

@@ -76,7 +76,7 @@ impl TestStore {
     /// Makes the store's owner the owner of this path.
     pub fn give(&self, path: &Path) {
         if let TestStore::User(user) = self {
-            user.give(path);
+            user.chown_to_user(path);
         }
     }
 
@@ -122,9 +122,9 @@ impl TestStore {
         match self {
             TestStore::Root(fixture) => fixture.call_under(&shell, arguments),
             TestStore::User(user) => {
-                user.as_user = shell.map(String::from).to_vec();
+                user.user_prefix = shell.map(String::from).to_vec();
                 let ran = user.call(arguments);
-                user.as_user.clear();
+                user.user_prefix.clear();
                 ran
             }
         }
@@ -304,7 +304,7 @@ impl TestStore {
             _ if (first..first + 65536).contains(&id) => id - first + 1,
             _ => panic!("{id} is not mapped"),
         };
-        tree.but(|_, node: &mut Node| {
+        tree.map_nodes(|_, node: &mut Node| {
             node.owner =
                 (id(node.owner.0, user.uid, UIDS), id(node.owner.1, user.gid, GIDS));
         })

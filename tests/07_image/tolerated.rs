@@ -68,7 +68,7 @@ fn an_archive_may_end_without_padding() {
     as_root_and_as_user(|store| {
         for length in [5, 512, 1000] {
             let file = Entry::file("data/x", vec![b'x'; length]);
-            let mut archive = Archive::new().with(file).cut();
+            let mut archive = Archive::new().with(file).without_end();
             archive.truncate(512 + length);
             let tree = load_data(store, archive);
             assert_eq!(tree.at("x").size, length as u64);
@@ -96,7 +96,7 @@ fn the_size_of_a_directory_or_link_is_ignored() {
 #[test]
 fn an_ambiguous_size_is_refused() {
     let Some(store) = root() else { return };
-    let hidden = Archive::new().with(Entry::file("smuggled", "x")).cut();
+    let hidden = Archive::new().with(Entry::file("smuggled", "x")).without_end();
     let link = Entry::hard_link("link", "file").body(&hidden);
     for odd in [
         link.clone().mtime_in_full("1.5"),

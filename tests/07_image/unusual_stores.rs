@@ -7,7 +7,7 @@ use std::path::Path;
 
 use kiste_tests::archive::{Archive, Entry, gzip_of_zeros};
 use kiste_tests::image::{Compression, Layout, digest};
-use kiste_tests::{Ran, tool};
+use kiste_tests::{Ran, require_tool};
 
 use crate::minimal_layer::minimal_layer;
 use crate::test_store::{TestStore, as_root_and_as_user, root, without_ranges};
@@ -34,7 +34,7 @@ fn run_script_in_mount_namespace(
 
 #[test]
 fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(store) = root() else { return };
@@ -70,7 +70,7 @@ fn a_full_disk_is_an_error_and_nothing_is_left_of_the_image() {
 
 #[test]
 fn a_decompression_bomb_is_refused() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(store) = root() else { return };
@@ -98,7 +98,7 @@ fn a_decompression_bomb_is_refused() {
 #[test]
 fn a_container_that_fills_the_disk_is_removed_at_its_end() {
     // Overlayfs needs `user.` attributes, which tmpfs has from Linux 6.6 on.
-    if !tool("mount") || crate::doctor::kernel_version() < (6, 6) {
+    if !require_tool("mount") || crate::doctor::kernel_version() < (6, 6) {
         return;
     }
     let Some(store) = root() else { return };
@@ -122,7 +122,7 @@ fn a_container_that_fills_the_disk_is_removed_at_its_end() {
 
 #[test]
 fn a_read_only_store_can_be_read() {
-    if !tool("mount") {
+    if !require_tool("mount") {
         return;
     }
     let Some(store) = root() else { return };
@@ -352,7 +352,8 @@ fn the_default_store_is_the_users_own() {
         // The XDG specification says that programs ignore relative paths.
         (&[&*home, "XDG_DATA_HOME=relative"], ".local/share/kiste"),
     ] {
-        user.as_user = [&["env"], env].concat().into_iter().map(String::from).collect();
+        user.user_prefix =
+            [&["env"], env].concat().into_iter().map(String::from).collect();
         user.call(["import", file.to_str().unwrap(), "small:1"]).exits(0);
         let store_path = dir.join(place);
         assert_eq!(

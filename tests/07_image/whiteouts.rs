@@ -162,7 +162,7 @@ fn the_top_directory_of_a_layer_can_be_opaque() {
             &[
                 lower_layer().end(),
                 minimal_layer(),
-                [upper_layer.cut(), minimal_layer()].concat(),
+                [upper_layer.without_end(), minimal_layer()].concat(),
             ],
             Compression::Gzip,
         );

@@ -25,7 +25,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use kiste_tests::patience;
+use kiste_tests::timeout;
 use simple_dns::{Name, Packet, RCODE, TYPE};
 
 use lone_responder::{
@@ -107,7 +107,7 @@ fn an_address_without_a_lease_gets_no_answer() {
 }
 
 fn ask_over_tcp(mut stream: &TcpStream, name: &str) -> std::io::Result<Answer> {
-    stream.set_read_timeout(Some(patience()))?;
+    stream.set_read_timeout(Some(timeout()))?;
     let question = question(name, TYPE::A);
     stream
         .write_all(&[&(question.len() as u16).to_be_bytes(), &question[..]].concat())?;

@@ -22,8 +22,8 @@ const FIREWALLD: &str = "table inet firewalld {
 fn load(world: &World, rules: &str) -> String {
     let file = world.fixture.dir().join("firewall.nft");
     std::fs::write(&file, rules).unwrap();
-    world.sh(&format!("nft -f {}", file.display())).exits(0);
-    world.sh("nft list ruleset").out
+    world.sh_on_host(&format!("nft -f {}", file.display())).exits(0);
+    world.sh_on_host("nft list ruleset").out
 }
 
 #[test]
@@ -41,9 +41,9 @@ fn a_firewall_that_would_drop_the_containers_packets_is_named_before_the_start()
             ran.assert_stderr_contains(chain);
         }
         assert_eq!(ran.out, "");
-        assert_eq!(world.sh("nft list ruleset").out, before);
+        assert_eq!(world.sh_on_host("nft list ruleset").out, before);
         world.run(&["--network", "none"], &["true"]).exits(0);
-        world.sh("nft flush ruleset").exits(0);
+        world.sh_on_host("nft flush ruleset").exits(0);
     }
     world.assert_unchanged();
 }
@@ -61,7 +61,7 @@ fn a_chain_that_a_firewall_jumps_to_is_named() {
     let ran = world.run(&[], &["true"]);
     ran.exits(125)
         .assert_stderr_contains("chain forward (it jumps to stop, which drops all)");
-    world.sh("nft flush ruleset").exits(0);
+    world.sh_on_host("nft flush ruleset").exits(0);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_firewall_that_lets_containers_through_is_accepted() {
         }",
     );
     world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
-    world.sh("nft flush ruleset").exits(0);
+    world.sh_on_host("nft flush ruleset").exits(0);
 }
 
 #[test]
@@ -90,15 +90,15 @@ fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
         let before = load(&world, rules);
         let running = world.serve(&["--firewall=adjust", "-p", "8080:80"], "hello");
         world
-            .outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
+            .sh_on_other_host(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
             .assert_stdout("hello");
         // The next container needs no change.
         world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
-        let listed = world.sh("nft list ruleset").out;
+        let listed = world.sh_on_host("nft list ruleset").out;
         assert!(listed.contains("comment \"kiste: kiste\""), "{chain}:\n{listed}");
         drop(running);
-        assert_eq!(world.sh("nft list ruleset").out, before, "{chain}");
-        world.sh("nft flush ruleset").exits(0);
+        assert_eq!(world.sh_on_host("nft list ruleset").out, before, "{chain}");
+        world.sh_on_host("nft flush ruleset").exits(0);
     }
     world.assert_unchanged();
 }
@@ -120,18 +120,18 @@ fn an_adjusted_firewall_overrules_nothing_but_the_policy() {
     );
     let running = world.serve(&["--firewall=adjust", "-p", "8080:80"], "hello");
     world
-        .outside(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
+        .sh_on_other_host(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
         .assert_stdout("hello");
     assert_ne!(world.run(&[], &["ping", "-c1", "-W1", net::OUTSIDE]).code, 0);
-    let listed = world.sh("nft list chain ip filter DOCKER-USER").out;
+    let listed = world.sh_on_host("nft list chain ip filter DOCKER-USER").out;
     assert!(
         !listed.contains("iifname \"kiste0\" accept")
             && listed.contains("oifname \"out0\" accept"),
         "{listed}"
     );
     drop(running);
-    assert_eq!(world.sh("nft list ruleset").out, before);
-    world.sh("nft flush ruleset").exits(0);
+    assert_eq!(world.sh_on_host("nft list ruleset").out, before);
+    world.sh_on_host("nft flush ruleset").exits(0);
     world.assert_unchanged();
 }
 
@@ -142,9 +142,9 @@ fn the_responder_answers_through_an_adjusted_firewall() {
     let running =
         world.start(&["--firewall=adjust", "--hostname", "web"], &["sleep", "1000"]);
     world.run(&["--firewall=adjust"], &["ping", "-c1", "-W3", "web"]).exits(0);
-    let input_chain = world.sh("nft list chain ip filter INPUT").out;
+    let input_chain = world.sh_on_host("nft list chain ip filter INPUT").out;
     assert_eq!(input_chain.matches("ip daddr 10.77.0.1").count(), 2, "{input_chain}");
     assert_eq!(input_chain.matches("iifname").count(), 2, "{input_chain}");
     drop(running);
-    world.sh("nft flush ruleset").exits(0);
+    world.sh_on_host("nft flush ruleset").exits(0);
 }

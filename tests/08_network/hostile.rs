@@ -41,7 +41,7 @@ fn send_router_advertisement() {
 #[test]
 fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
     let Some(world) = world() else { return };
-    world.call(&["network", "create", "six", "--ipv6"]).exits(0);
+    world.run_kiste(&["network", "create", "six", "--ipv6"]).exits(0);
     let (one, other) = (
         world.start(&["--network", "six"], &SLEEP),
         world.start(&["--network", "six"], &SLEEP),
@@ -49,7 +49,7 @@ fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
     let routers = "ip -6 route show default | grep -c 'proto ra'";
     let has_address = || {
         world
-            .inside(&one, "ip -6 -o addr show dev eth0 scope link")
+            .sh_in_container(&one, "ip -6 -o addr show dev eth0 scope link")
             .out
             .contains("fe80")
     };
@@ -60,7 +60,7 @@ fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
         eventually(|| {
             net::within(one.pid, send_router_advertisement);
             (!world
-                .inside(&one, "ip -6 -o addr show dev eth0 tentative")
+                .sh_in_container(&one, "ip -6 -o addr show dev eth0 tentative")
                 .out
                 .contains("fe80"))
             .then_some(())
@@ -70,17 +70,19 @@ fn no_container_becomes_the_gateway_of_the_host_or_of_its_neighbours() {
     };
     advertise();
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(world.sh(routers).out.trim(), "0");
-    assert_eq!(world.inside(&other, routers).out.trim(), "0");
+    assert_eq!(world.sh_on_host(routers).out.trim(), "0");
+    assert_eq!(world.sh_in_container(&other, routers).out.trim(), "0");
     // A container that accepts advertisements gets a route, so the attack does work.
-    world.inside(&other, "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_ra").exits(0);
+    world
+        .sh_in_container(&other, "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_ra")
+        .exits(0);
     let accepts = || {
         advertise();
-        (world.inside(&other, routers).out.trim() == "1").then_some(())
+        (world.sh_in_container(&other, routers).out.trim() == "1").then_some(())
     };
     eventually(accepts).expect("the advertisement is accepted");
     drop((one, other));
-    world.call(&["network", "rm", "six"]).exits(0);
+    world.run_kiste(&["network", "rm", "six"]).exits(0);
     world.assert_unchanged();
 }
 
@@ -89,13 +91,13 @@ fn links_without_ipv6_have_no_link_local_addresses() {
     let Some(world) = world() else { return };
     let running = world.start(&[], &SLEEP);
     for seen in [
-        world.sh("ip -6 -o addr show dev kiste0"),
-        world.inside(&running, "ip -6 -o addr show dev eth0"),
+        world.sh_on_host("ip -6 -o addr show dev kiste0"),
+        world.sh_in_container(&running, "ip -6 -o addr show dev eth0"),
     ] {
         assert_eq!(seen.out, "");
     }
     world
-        .inside(&running, "ping -6 -c1 -W1 ::1 || busybox ping -6 -c1 -W1 ::1")
+        .sh_in_container(&running, "ping -6 -c1 -W1 ::1 || busybox ping -6 -c1 -W1 ::1")
         .exits(0);
     drop(running);
 }
@@ -105,9 +107,9 @@ fn no_container_sends_packets_from_a_loopback_address() {
     let Some(world) = world() else { return };
     let running = world.start(&["-p", "8080:80"], &SLEEP);
     let settings = "for of in all eth0; do echo 1 > /proc/sys/net/ipv4/conf/$of/route_localnet; done";
-    world.inside(&running, settings).exits(0);
+    world.sh_in_container(&running, settings).exits(0);
     world
-        .sh("echo 0 > /proc/sys/net/ipv4/conf/kiste0/rp_filter; cat /proc/sys/net/ipv4/conf/all/rp_filter")
+        .sh_on_host("echo 0 > /proc/sys/net/ipv4/conf/kiste0/rp_filter; cat /proc/sys/net/ipv4/conf/all/rp_filter")
         .assert_stdout("0");
     let listener = world.on_host(|| bind_udp("0.0.0.0:7777"));
     let send = |from: &'static str| {
@@ -121,7 +123,9 @@ fn no_container_sends_packets_from_a_loopback_address() {
     assert_eq!(receive(&listener), None);
     // Without our rules the packet arrives, so the attack does work.
     world
-        .sh("nft flush chain inet kiste loopback && nft delete table bridge kiste")
+        .sh_on_host(
+            "nft flush chain inet kiste loopback && nft delete table bridge kiste",
+        )
         .exits(0);
     send("127.0.0.2:5555");
     assert_eq!(receive(&listener).unwrap().1.ip().to_string(), "127.0.0.2");
@@ -133,7 +137,7 @@ fn no_container_sends_packets_from_a_loopback_address() {
 #[test]
 fn no_container_sends_from_an_address_that_is_not_its_own() {
     let Some(world) = world() else { return };
-    world.call(&["network", "create", "six", "--ipv6"]).exits(0);
+    world.run_kiste(&["network", "create", "six", "--ipv6"]).exits(0);
     let network = ["--network", "six"];
     let running = world.start(&network, &SLEEP);
     let lease = crate::bridge::lease(&world, "six");
@@ -143,7 +147,7 @@ fn no_container_sends_from_an_address_that_is_not_its_own() {
     let numbered = |last: u8| format!("{}.{last}", own.rsplit_once('.').unwrap().0);
     let (gateway, neighbours) = (numbered(1), numbered(3));
     world
-        .sh("for of in all kiste1; do echo 0 > /proc/sys/net/ipv4/conf/$of/rp_filter; done")
+        .sh_on_host("for of in all kiste1; do echo 0 > /proc/sys/net/ipv4/conf/$of/rp_filter; done")
         .exits(0);
     let listener = world.on_host(|| bind_udp("0.0.0.0:7777"));
     let send = |from: &str| {
@@ -156,12 +160,14 @@ fn no_container_sends_from_an_address_that_is_not_its_own() {
     assert_eq!(send(own).as_deref(), Some(own));
     for spoofed in [neighbours.as_str(), "198.51.100.8"] {
         let added = format!("ip addr add {spoofed}/32 dev eth0");
-        world.inside(&running, &added).exits(0);
+        world.sh_in_container(&running, &added).exits(0);
         assert_eq!(send(spoofed), None);
     }
     let mac = lease["mac"].as_str().unwrap();
     let set_mac = |mac: &str| {
-        world.inside(&running, &format!("ip link set eth0 address {mac}")).exits(0);
+        world
+            .sh_in_container(&running, &format!("ip link set eth0 address {mac}"))
+            .exits(0);
     };
     set_mac("02:08:00:00:00:09");
     assert_eq!(send(own), None);
@@ -170,10 +176,10 @@ fn no_container_sends_from_an_address_that_is_not_its_own() {
     let ipv6 = "ping -6 -c1 -W3 web || busybox ping -6 -c1 -W3 web";
     world.run_sh(&network, ipv6).exits(0);
     // Without our rules the packet arrives: otherwise the test would prove nothing.
-    world.sh("nft delete table bridge kiste").exits(0);
+    world.sh_on_host("nft delete table bridge kiste").exits(0);
     assert_eq!(send("198.51.100.8").as_deref(), Some("198.51.100.8"));
     drop((running, neighbour));
-    world.call(&["network", "rm", "six"]).exits(0);
+    world.run_kiste(&["network", "rm", "six"]).exits(0);
     world.assert_unchanged();
 }
 

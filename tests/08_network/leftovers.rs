@@ -20,11 +20,13 @@ fn fifty_containers_at_once_have_fifty_addresses_and_leave_nothing() {
             .into_iter()
             .map(|thread| thread.join().unwrap())
             .collect();
-        let ran = world.call(&["network", "inspect", "kiste"]);
+        let ran = world.run_kiste(&["network", "inspect", "kiste"]);
         let seen: serde_json::Value = serde_json::from_str(&ran.exits(0).out).unwrap();
         assert_eq!(seen["containers"].as_array().unwrap().len(), 50);
         let address = |running| {
-            world.inside(running, "ip -o -4 addr show eth0 | awk '{print $4}'").out
+            world
+                .sh_in_container(running, "ip -o -4 addr show eth0 | awk '{print $4}'")
+                .out
         };
         let addresses = all.iter().map(address).collect();
         let end = |running| scope.spawn(move || drop::<kiste_tests::Running>(running));
@@ -46,7 +48,7 @@ fn gc_undoes_what_a_killed_runtime_has_left() {
     running.kill_runtime();
     [pid, runtime].into_iter().for_each(host::assert_exits);
     assert!(
-        world.sh("nft list ruleset").out.contains("dport 8080"),
+        world.sh_on_host("nft list ruleset").out.contains("dport 8080"),
         "the killed runtime has left no rule, so the test would prove nothing"
     );
     let ran = world.gc();
@@ -60,7 +62,9 @@ fn gc_undoes_what_a_killed_runtime_has_left() {
 fn gc_undoes_what_could_not_be_undone_at_the_end_of_a_run() {
     let Some(world) = world() else { return };
     let running = world.start(&[], &["cat"]);
-    world.sh("nft insert rule inet kiste loopback counter comment somebody").exits(0);
+    world
+        .sh_on_host("nft insert rule inet kiste loopback counter comment somebody")
+        .exits(0);
     running
         .end()
         .exits(0)
@@ -68,7 +72,7 @@ fn gc_undoes_what_could_not_be_undone_at_the_end_of_a_run() {
         .assert_stderr_contains("networks noted in somebody");
     world.gc().exits(1).assert_stderr_contains("networks noted in somebody");
     world
-        .sh("nft delete rule inet kiste loopback handle \
+        .sh_on_host("nft delete rule inet kiste loopback handle \
               $(nft -a list chain inet kiste loopback | sed -n 's/.*somebody.* handle //p')")
         .exits(0);
     world.gc().exits(0);
@@ -85,7 +89,7 @@ fn the_next_container_gets_the_address_and_ports_of_a_killed_one() {
     running.kill_runtime();
     host::assert_exits(pid);
     world.run(&["-p", "8080:80", "--ip", "10.77.0.50"], &["true"]).exits(0);
-    let rules = world.sh("nft list ruleset").out;
+    let rules = world.sh_on_host("nft list ruleset").out;
     assert!(!rules.contains("8080"), "{rules}");
     drop(other);
     world.assert_unchanged();
@@ -137,9 +141,9 @@ fn a_directory_of_networks_can_be_named_by_a_link() {
 #[test]
 fn two_directories_of_networks_do_not_share_a_host() {
     let Some(world) = world() else { return };
-    world.call(&["network", "create", "intern", "--internal"]).exits(0);
+    world.run_kiste(&["network", "create", "intern", "--internal"]).exits(0);
     let running = world.start(&["--network", "intern"], &["sleep", "1000"]);
-    let rules = world.sh("nft list ruleset").out;
+    let rules = world.sh_on_host("nft list ruleset").out;
     let other = world.fixture.dir().join("other-networks");
     let options = ["--network-dir", other.to_str().unwrap()];
     let enter = world.enter();
@@ -148,9 +152,12 @@ fn two_directories_of_networks_do_not_share_a_host() {
     ran.exits(125)
         .assert_stderr_contains(world.network_dir().to_str().unwrap())
         .assert_stderr_contains("--network-dir");
-    assert_eq!((ran.out.as_str(), world.sh("nft list ruleset").out), ("", rules));
+    assert_eq!(
+        (ran.out.as_str(), world.sh_on_host("nft list ruleset").out),
+        ("", rules)
+    );
     drop(running);
-    world.call(&["network", "rm", "intern"]).exits(0);
+    world.run_kiste(&["network", "rm", "intern"]).exits(0);
     world.assert_unchanged();
 }
 

@@ -132,10 +132,10 @@ fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
     kill_runtime(world.start(&["-p", "8080:80"], &["sleep", "1000"]));
     // The cable is removed with the container's namespace, some time later.
     let state = "nft list ruleset; cd /proc/sys/net/ipv4/conf && cat out0/forwarding kiste0/forwarding";
-    let before = world.sh(state).out;
+    let before = world.sh_on_host(state).out;
     assert!(before.contains("dport 8080") && before.ends_with("1\n1\n"), "{before}");
     let changes_file = world.network_dir().join("host.json");
-    let inode = world.sh("readlink /proc/self/ns/net").out.trim().to_owned();
+    let inode = world.sh_on_host("readlink /proc/self/ns/net").out.trim().to_owned();
     for other in [inode.as_str(), "cookie:1"] {
         let text = edit_json(&changes_file, |changes| {
             changes["namespace"]["namespace"] = json!(other);
@@ -145,7 +145,7 @@ fn changes_made_in_another_network_namespace_are_not_undone_in_this_one() {
             .run(&[], &["true"])
             .exits(125)
             .assert_stderr_contains("in another network namespace");
-        assert_eq!(world.sh(state).out, before, "{other}");
+        assert_eq!(world.sh_on_host(state).out, before, "{other}");
         fs::write(&changes_file, text).unwrap();
     }
     world.gc().exits(0);
@@ -164,7 +164,8 @@ fn a_lease_of_an_older_version_lasts_as_long_as_its_link() {
     assert_eq!(lease(&world, "kiste")["id"], before["id"]);
     kill_runtime(running);
     let link = format!("ip link show {}", before["link"].as_str().unwrap());
-    eventually(|| (world.sh(&link).code != 0).then_some(())).expect("the link is gone");
+    eventually(|| (world.sh_on_host(&link).code != 0).then_some(()))
+        .expect("the link is gone");
     world.gc().exits(0);
     world.assert_unchanged();
 }
@@ -172,13 +173,13 @@ fn a_lease_of_an_older_version_lasts_as_long_as_its_link() {
 #[test]
 fn a_network_works_although_a_power_cut_has_emptied_its_files() {
     let Some(world) = world() else { return };
-    world.call(&["network", "create", "web"]).exits(0);
+    world.run_kiste(&["network", "create", "web"]).exits(0);
     world.run(&["--network", "web"], &["true"]).exits(0);
     let dir = world.network_dir();
     for name in ["web/leases.json", "host.json"] {
         fs::write(dir.join(name), "").unwrap();
     }
     world.run(&["--network", "web"], &["true"]).exits(0);
-    world.call(&["network", "rm", "web"]).assert_stdout("web");
+    world.run_kiste(&["network", "rm", "web"]).assert_stdout("web");
     world.assert_unchanged();
 }

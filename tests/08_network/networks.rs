@@ -10,7 +10,7 @@ use crate::world;
 
 fn create(world: &World, arguments: &[&str]) {
     world
-        .call(&[&["network", "create"], arguments].concat())
+        .run_kiste(&[&["network", "create"], arguments].concat())
         .assert_stdout(arguments[0]);
 }
 
@@ -24,23 +24,24 @@ fn a_network_stays_until_it_is_removed() {
     let Some(world) = world() else { return };
     create(&world, &["web", "--subnet", "10.88.0.0/24"]);
     world
-        .call(&["network", "create", "web"])
+        .run_kiste(&["network", "create", "web"])
         .exits(1)
         .assert_stderr_contains("the network web already exists");
     world
-        .call(&["network", "create", "other", "--subnet", "10.88.0.128/25"])
+        .run_kiste(&["network", "create", "other", "--subnet", "10.88.0.128/25"])
         .exits(1)
         .assert_stderr_contains("10.88.0.0/24");
     let ran = world.run_sh(&["--network", "web"], "ip -o -4 addr show eth0");
     assert!(ran.exits(0).out.contains("inet 10.88.0.2/24"), "{}", ran.out);
-    world.sh("ip -o -4 addr show kiste1 | grep -q 10.88.0.1/24").exits(0);
+    world.sh_on_host("ip -o -4 addr show kiste1 | grep -q 10.88.0.1/24").exits(0);
     assert!(
-        !world.sh("nft list ruleset").out.contains("kiste"),
+        !world.sh_on_host("nft list ruleset").out.contains("kiste"),
         "no rule without a container"
     );
-    let listed = world.call(&["network", "ls"]).exits(0).out.clone();
+    let listed = world.run_kiste(&["network", "ls"]).exits(0).out.clone();
     assert!(listed.contains("web") && listed.contains("10.88.0.0/24"), "{listed}");
-    let json = world.call(&["network", "ls", "--format", "json"]).exits(0).out.clone();
+    let json =
+        world.run_kiste(&["network", "ls", "--format", "json"]).exits(0).out.clone();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (json[0]["name"].as_str(), json[0]["containers"].as_array().map(Vec::len)),
@@ -48,13 +49,13 @@ fn a_network_stays_until_it_is_removed() {
     );
     let running = world.start(&["--network", "web"], &["sleep", "1000"]);
     world
-        .call(&["network", "rm", "web"])
+        .run_kiste(&["network", "rm", "web"])
         .exits(1)
         .assert_stderr_contains("web has containers");
     drop(running);
-    world.call(&["network", "rm", "web"]).assert_stdout("web");
+    world.run_kiste(&["network", "rm", "web"]).assert_stdout("web");
     world
-        .call(&["network", "rm", "web"])
+        .run_kiste(&["network", "rm", "web"])
         .exits(1)
         .assert_stderr_contains("there is no network \"web\"");
     world.assert_unchanged();
@@ -90,7 +91,7 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
 #[test]
 fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
     let Some(world) = world() else { return };
-    world.sh("echo 0 > /proc/sys/net/ipv4/conf/all/forwarding").exits(0);
+    world.sh_on_host("echo 0 > /proc/sys/net/ipv4/conf/all/forwarding").exits(0);
     let names: Vec<_> = (0..40).map(|number| format!("net{number}")).collect();
     for (number, name) in names.iter().enumerate() {
         create(&world, &[name, "--subnet", &format!("10.88.{number}.0/24")]);
@@ -103,7 +104,7 @@ fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
         let ping = ["ping", "-c1", "-W3", net::OUTSIDE];
         world.run(&["--network", name], &ping).exits(0);
     }
-    let dropped = world.sh("nft list chain inet kiste between-others").out;
+    let dropped = world.sh_on_host("nft list chain inet kiste between-others").out;
     assert!(dropped.contains("iifname \"out0\" drop"), "{dropped}");
     drop(running);
 }
@@ -112,27 +113,31 @@ fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
 fn links_have_the_mtu_of_the_uplink_or_the_chosen_one() {
     let Some(world) = world() else { return };
     world
-        .sh("ip link set out0 mtu 1400 && ip link add lan0 mtu 1300 type veth peer name lan1")
+        .sh_on_host("ip link set out0 mtu 1400 && ip link add lan0 mtu 1300 type veth peer name lan1")
         .exits(0);
-    world.sh("ip link set lan0 up && ip addr add 198.51.100.1/24 dev lan0").exits(0);
-    world.sh(&format!("ip route add default via {}", net::OUTSIDE)).exits(0);
+    world
+        .sh_on_host("ip link set lan0 up && ip addr add 198.51.100.1/24 dev lan0")
+        .exits(0);
+    world.sh_on_host(&format!("ip route add default via {}", net::OUTSIDE)).exits(0);
     create(&world, &["chosen", "--mtu", "1200"]);
     create(&world, &["six", "--ipv6"]);
     for (network, expected) in [("bridge", "1400"), ("chosen", "1200"), ("six", "1400")]
     {
         let running = world.start(&["--network", network], &["sleep", "1000"]);
         let mtu = format!(" mtu {expected} ");
-        let inside = world.inside(&running, "ip -o link show eth0").out;
+        let inside = world.sh_in_container(&running, "ip -o link show eth0").out;
         assert!(inside.contains(&mtu), "{network}: {inside}");
         let outside = world
-            .sh("ip -o link show type bridge_slave; ip -o link show type bridge up")
+            .sh_on_host(
+                "ip -o link show type bridge_slave; ip -o link show type bridge up",
+            )
             .out;
         assert!(outside.contains(&mtu), "{network}: {outside}");
         drop(running);
     }
     assert_eq!(inspect(&world, "chosen")["mtu"], 1200);
     let short_packets = ["network", "create", "short", "--ipv6", "--mtu", "1200"];
-    world.call(&short_packets).exits(1).assert_stderr_contains("IPv6 needs 1280");
+    world.run_kiste(&short_packets).exits(1).assert_stderr_contains("IPv6 needs 1280");
 }
 
 #[test]
@@ -153,7 +158,7 @@ fn an_isolated_network_is_not_reached_through_its_published_ports() {
     assert_ne!(fetch("open", 8081).code, 0);
     assert_ne!(fetch("shut", 8080).code, 0);
     world
-        .outside(&format!("curl -sS -m5 http://{}:8081/i", net::HOST))
+        .sh_on_other_host(&format!("curl -sS -m5 http://{}:8081/i", net::HOST))
         .assert_stdout("shut");
     // A third network, which is not isolated, reaches the published port of the first.
     create(&world, &["third"]);
@@ -168,7 +173,7 @@ fn no_packet_enters_or_leaves_an_internal_network() {
     let running = world.serve(&["--network", "inner"], "inner");
     let ip = address(&world, "inner");
     world.run_sh(&["--network", "inner"], &net::get(5, &ip)).assert_stdout("inner");
-    let ran = world.inside(
+    let ran = world.sh_in_container(
         &running,
         &format!(
             "ip route add default via 10.89.0.1; busybox ping -c1 -W1 {}",
@@ -179,13 +184,17 @@ fn no_packet_enters_or_leaves_an_internal_network() {
     let at_host = format!("{}:9999", net::HOST);
     let server = world.serve_on_host(&at_host);
     assert_ne!(
-        world.inside(&running, &format!("curl -sS -m2 http://{at_host}/i")).code,
+        world
+            .sh_in_container(&running, &format!("curl -sS -m2 http://{at_host}/i"))
+            .code,
         0
     );
     world.run_sh(&[], &net::get(5, &at_host)).assert_stdout("hello"); // from an open network
     drop(server);
-    world.outside(&format!("ip route add 10.89.0.0/24 via {}", net::HOST)).exits(0);
-    assert_ne!(world.outside(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
+    world
+        .sh_on_other_host(&format!("ip route add 10.89.0.0/24 via {}", net::HOST))
+        .exits(0);
+    assert_ne!(world.sh_on_other_host(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
     world
         .run(&["--network", "inner", "-p", "80:80"], &["true"])
         .exits(125)
@@ -197,22 +206,25 @@ fn no_packet_enters_or_leaves_an_internal_network() {
 fn a_network_with_ipv6_forwards_both_families_and_restores_the_hosts_settings() {
     let Some(world) = world() else { return };
     world
-        .sh("ip -6 addr add 2001:db8::1/64 dev out0 nodad; echo 1 > /proc/sys/net/ipv6/conf/out0/accept_ra")
+        .sh_on_host("ip -6 addr add 2001:db8::1/64 dev out0 nodad; echo 1 > /proc/sys/net/ipv6/conf/out0/accept_ra")
         .exits(0);
-    world.outside("ip -6 addr add 2001:db8::2/64 dev eth0 nodad").exits(0);
+    world.sh_on_other_host("ip -6 addr add 2001:db8::2/64 dev eth0 nodad").exits(0);
     create(&world, &["six", "--ipv6"]);
     let before = world.state();
     let running = world.serve(&["--network", "six", "-p", "8080:80"], "six");
     let settings = "cd /proc/sys/net/ipv6/conf && cat all/forwarding out0/accept_ra";
-    world.sh(settings).assert_stdout("1\n2");
-    world.inside(&running, "busybox ping6 -c1 -W3 2001:db8::2").exits(0);
-    world.outside("curl -gsS -m5 http://[2001:db8::1]:8080/i").assert_stdout("six");
-    world.sh("curl -gsS -m5 http://[::1]:8080/i").exits(7);
-    let inside = world.inside(&running, "ip -6 addr show eth0 scope global").out;
+    world.sh_on_host(settings).assert_stdout("1\n2");
+    world.sh_in_container(&running, "busybox ping6 -c1 -W3 2001:db8::2").exits(0);
+    world
+        .sh_on_other_host("curl -gsS -m5 http://[2001:db8::1]:8080/i")
+        .assert_stdout("six");
+    world.sh_on_host("curl -gsS -m5 http://[::1]:8080/i").exits(7);
+    let inside =
+        world.sh_in_container(&running, "ip -6 addr show eth0 scope global").out;
     assert!(inside.contains("inet6 fd"), "{inside}");
     drop(running);
     assert_eq!(world.state(), before);
-    world.call(&["network", "rm", "six"]).exits(0);
+    world.run_kiste(&["network", "rm", "six"]).exits(0);
 }
 
 #[test]
@@ -224,7 +236,7 @@ fn show_draws_the_cables_of_a_network() {
         &["sleep", "1000"],
     );
     let lease = lease(&world, "web");
-    let shown = world.call(&["show"]).exits(0).out.clone();
+    let shown = world.run_kiste(&["show"]).exits(0).out.clone();
     let (link, ip) =
         (lease["link"].as_str().unwrap(), lease["addresses"][0].as_str().unwrap());
     for part in [
@@ -255,14 +267,14 @@ fn inspect_and_show_tell_the_state_of_a_cable_and_of_its_bridge() {
         (format!("ip link set {link} nomaster"), "disconnected", "╌╌ (disconnected)"),
         (format!("ip link del {link}"), "missing", "╌╌ (missing)"),
     ] {
-        world.sh(&change).exits(0);
+        world.sh_on_host(&change).exits(0);
         assert_eq!(inspect(&world, "web")["containers"][0]["cable"], cable);
-        let shown = world.call(&["show"]).exits(0).out.clone();
+        let shown = world.run_kiste(&["show"]).exits(0).out.clone();
         assert!(shown.contains(&format!("{link} {drawn}")), "{shown}");
     }
-    world.sh(&format!("ip link del {bridge}")).exits(0);
+    world.sh_on_host(&format!("ip link del {bridge}")).exits(0);
     assert_eq!(inspect(&world, "web")["bridge_addresses"], json!(null));
-    let shown = world.call(&["show"]).exits(0).out.clone();
+    let shown = world.run_kiste(&["show"]).exits(0).out.clone();
     assert!(shown.contains(&format!("├─ {bridge:<12} (missing)")), "{shown}");
     drop(running);
 }

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use kiste_tests::{User, eventually, host, tool};
+use kiste_tests::{User, eventually, host, require_tool};
 
 use crate::dns::Host;
 use crate::this_step;
@@ -19,7 +19,7 @@ struct PastaHost {
 
 impl PastaHost {
     fn new() -> Option<Self> {
-        if !tool("pasta") {
+        if !require_tool("pasta") {
             return None;
         }
         let host = Host::with_dns_servers(&["127.0.0.53"])?;
@@ -32,7 +32,7 @@ impl PastaHost {
             ip addr add 198.51.100.1/32 dev lo",
             node.display()
         ));
-        user.as_root = host.enter();
+        user.root_prefix = host.enter();
         Some(PastaHost { user, host })
     }
 
@@ -80,8 +80,9 @@ fn the_container_reaches_other_hosts_and_not_the_hosts_loopback() {
     let Some(pasta) = PastaHost::new() else { return };
     pasta.serve("198.51.100.1:7001", "hello from outside");
     pasta.serve("127.0.0.1:7002", "the host's secret");
-    // The container ends when the text has arrived, and does not wait for nc: pasta may
-    // lose the end of a connection that both sides close at the same time.
+    // The container ends once the text has arrived, without waiting for nc: if both
+    // sides close at the same time, pasta may fail to forward the FIN, and nc would
+    // hang.
     let text = "hello from outside";
     let script =
         format!("(nc -w 60 198.51.100.1 7001 < /dev/null &) | head -c {}", text.len());
@@ -139,11 +140,11 @@ fn a_dns_server_on_the_hosts_loopback_is_reached() {
         let mut message = [0; 512];
         while let Ok((length, client)) = socket.recv_from(&mut message) {
             let question = &message[..length];
-            let is_a = question.ends_with(&[0, 1, 0, 1]);
+            let is_type_a = question.ends_with(&[0, 1, 0, 1]);
             let answer =
                 [&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 203, 0, 113, 9][..], &[]]
-                    [usize::from(!is_a)];
-            let counts = [0, 1, 0, u8::from(is_a), 0, 0, 0, 0];
+                    [usize::from(!is_type_a)];
+            let counts = [0, 1, 0, u8::from(is_type_a), 0, 0, 0, 0];
             let answer =
                 [&question[..2], &[0x81, 0x80], &counts, &question[12..], answer]
                     .concat();
@@ -161,7 +162,8 @@ fn a_port_that_is_in_use_or_privileged_is_refused_before_the_start() {
     let _taken = pasta.host.within(|| TcpListener::bind("0.0.0.0:8080").unwrap());
     let ran = pasta.user.sh(&["-p", "8080:80"], "echo started");
     ran.exits(125).assert_stderr_contains("8080");
-    // pasta could bind these ports for IPv4 only, or at the host's other addresses.
+    // In the first case, pasta itself would start: it could still bind the host's other
+    // addresses.
     for (taken, port) in [("192.0.2.2:8081", "8081:80"), ("[::]:8082", "8082:80")] {
         let _taken = pasta.host.within(|| TcpListener::bind(taken).unwrap());
         let ran = pasta.user.sh(&["-p", port], "echo started");
@@ -199,7 +201,7 @@ fn pasta_is_killed_with_its_runtime() {
 #[test]
 fn without_pasta_there_is_no_network_and_a_note_says_so() {
     let Some(mut pasta) = PastaHost::new() else { return };
-    pasta.user.as_user = ["/usr/bin/env", "PATH=/nowhere"].map(String::from).into();
+    pasta.user.user_prefix = ["/usr/bin/env", "PATH=/nowhere"].map(String::from).into();
     let ran = pasta.user.run(
         &[],
         &[

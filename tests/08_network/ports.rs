@@ -17,14 +17,15 @@ fn a_published_port_is_reached_from_everywhere() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "8080:80"], "hello");
     let at_host = format!("{}:8080", net::HOST);
-    world.outside(&fetch(&at_host)).assert_stdout("hello");
-    world.sh(&fetch(&at_host)).assert_stdout("hello");
-    world.sh(&fetch("127.0.0.1:8080")).assert_stdout("hello");
-    world.sh(&fetch("10.77.0.1:8080")).assert_stdout("hello");
+    world.sh_on_other_host(&fetch(&at_host)).assert_stdout("hello");
+    world.sh_on_host(&fetch(&at_host)).assert_stdout("hello");
+    world.sh_on_host(&fetch("127.0.0.1:8080")).assert_stdout("hello");
+    world.sh_on_host(&fetch("10.77.0.1:8080")).assert_stdout("hello");
     world.run_sh(&[], &net::get(5, &at_host)).assert_stdout("hello");
-    world.inside(&running, &fetch(&at_host)).assert_stdout("hello"); // the container itself
+    // The container itself reaches it, too.
+    world.sh_in_container(&running, &fetch(&at_host)).assert_stdout("hello");
     drop(running);
-    assert_ne!(world.outside(&fetch(&at_host)).code, 0);
+    assert_ne!(world.sh_on_other_host(&fetch(&at_host)).code, 0);
     world.assert_unchanged();
 }
 
@@ -43,16 +44,16 @@ fn a_container_sees_the_address_of_a_client_from_outside() {
     let lease = lease(&world, "kiste");
     let ip = lease["addresses"][0].as_str().unwrap();
     world
-        .sh("nft add table ip spy; nft add chain ip spy out '{ type filter hook postrouting priority 300; }'")
+        .sh_on_host("nft add table ip spy; nft add chain ip spy out '{ type filter hook postrouting priority 300; }'")
         .exits(0);
     world
-        .sh(&format!(
+        .sh_on_host(&format!(
             "nft add rule ip spy out ip daddr {ip} ip saddr {} counter",
             net::OUTSIDE
         ))
         .exits(0);
-    let _ = world.outside(&format!("curl -s -m1 http://{}:8080/", net::HOST));
-    let spied = world.sh("nft list table ip spy; nft delete table ip spy").out;
+    let _ = world.sh_on_other_host(&format!("curl -s -m1 http://{}:8080/", net::HOST));
+    let spied = world.sh_on_host("nft list table ip spy; nft delete table ip spy").out;
     assert!(spied.contains("packets") && !spied.contains("packets 0 "), "{spied}");
     drop(running);
 }
@@ -61,22 +62,27 @@ fn a_container_sees_the_address_of_a_client_from_outside() {
 fn only_the_host_reaches_a_port_at_127_0_0_1() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "127.0.0.1:8080:80"], "hello");
-    world.sh(&fetch("127.0.0.1:8080")).assert_stdout("hello");
-    assert_ne!(world.sh(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code, 0);
+    world.sh_on_host(&fetch("127.0.0.1:8080")).assert_stdout("hello");
     assert_ne!(
-        world.outside(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code,
+        world.sh_on_host(&format!("curl -sS -m2 http://{}:8080/i", net::HOST)).code,
+        0
+    );
+    assert_ne!(
+        world
+            .sh_on_other_host(&format!("curl -sS -m2 http://{}:8080/i", net::HOST))
+            .code,
         0
     );
     // CVE-2020-8558: a neighbour sends packets to 127.0.0.1 through the host.
-    world.outside(&format!(
+    world.sh_on_other_host(&format!(
         "ip route add 127.0.0.1/32 via {} table local; ip route del local 127.0.0.1 table local; \
                             sysctl -qw net.ipv4.conf.all.route_localnet=1 2>/dev/null || \
                             echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet",
         net::HOST
     ));
-    assert_ne!(world.outside("curl -sS -m2 http://127.0.0.1:8080/i").code, 0);
+    assert_ne!(world.sh_on_other_host("curl -sS -m2 http://127.0.0.1:8080/i").code, 0);
     assert_eq!(
-        world.sh("cat /proc/sys/net/ipv4/conf/out0/route_localnet").out.trim(),
+        world.sh_on_host("cat /proc/sys/net/ipv4/conf/out0/route_localnet").out.trim(),
         "0"
     );
     drop(running);
@@ -91,15 +97,18 @@ fn a_container_does_not_reach_a_server_on_the_hosts_loopback() {
     let server = world.serve_on_host("127.0.0.1:9999");
     let running = world.start(&["-p", "8080:80"], &["sleep", "1000"]);
     assert_eq!(
-        world.sh("cat /proc/sys/net/ipv4/conf/kiste0/route_localnet").out.trim(),
+        world
+            .sh_on_host("cat /proc/sys/net/ipv4/conf/kiste0/route_localnet")
+            .out
+            .trim(),
         "1"
     );
     let attack = "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip addr del 127.0.0.1/8 dev lo 2>/dev/null; \
                   ip route replace 127.0.0.1/32 via 10.77.0.1; curl -sS -m2 http://127.0.0.1:9999/i";
-    assert_ne!(world.inside(&running, attack).code, 0);
+    assert_ne!(world.sh_in_container(&running, attack).code, 0);
     // Without our rule the attack does work.
-    world.sh("nft flush chain inet kiste loopback").exits(0);
-    world.inside(&running, attack).assert_stdout("hello");
+    world.sh_on_host("nft flush chain inet kiste loopback").exits(0);
+    world.sh_in_container(&running, attack).assert_stdout("hello");
     drop((running, server));
     world.assert_unchanged();
 }
@@ -108,8 +117,10 @@ fn a_container_does_not_reach_a_server_on_the_hosts_loopback() {
 fn port_ranges_and_udp_ports_are_published() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "8000-8001:80-81", "-p", "5353:53/udp"], "hello");
-    world.outside(&fetch(&format!("{}:8000", net::HOST))).assert_stdout("hello");
-    let rules = world.sh("nft list chain inet kiste published").out;
+    world
+        .sh_on_other_host(&fetch(&format!("{}:8000", net::HOST)))
+        .assert_stdout("hello");
+    let rules = world.sh_on_host("nft list chain inet kiste published").out;
     for rule in [
         "tcp dport 8001 dnat ip to 10.77.0.2:81",
         "udp dport 5353 dnat ip to 10.77.0.2:53",
@@ -129,7 +140,7 @@ fn an_error_names_the_program_that_uses_the_port() {
         .assert_stderr_contains("hint:");
     assert_eq!(ran.out, "");
     // No other program on the host can bind the port either.
-    let other = world.sh("timeout 2 busybox nc -l -p 8080 2>&1 </dev/null");
+    let other = world.sh_on_host("timeout 2 busybox nc -l -p 8080 2>&1 </dev/null");
     assert!(other.out.contains("in use"), "{}", other.out);
     drop(running);
     let script = format!(
@@ -137,13 +148,14 @@ fn an_error_names_the_program_that_uses_the_port() {
         world.fixture.dir().join("holder").display()
     );
     std::thread::scope(|scope| {
-        let holder = scope.spawn(|| world.sh(&script));
+        let holder = scope.spawn(|| world.sh_on_host(&script));
         let pid = kiste_tests::eventually(|| {
             let pid = std::fs::read_to_string(world.fixture.dir().join("holder"))
                 .ok()?
                 .trim()
                 .to_owned();
-            let listens = world.sh("cat /proc/net/tcp*").out.contains(":1F90 0");
+            let listens =
+                world.sh_on_host("cat /proc/net/tcp*").out.contains(":1F90 0");
             (listens && !pid.is_empty()).then_some(pid)
         })
         .expect("nc listens");
@@ -151,7 +163,7 @@ fn an_error_names_the_program_that_uses_the_port() {
         ran.exits(125).assert_stderr_contains(&format!(
             "port 8080/tcp is already in use by process {pid}"
         ));
-        world.sh(&format!("kill {pid}"));
+        world.sh_on_host(&format!("kill {pid}"));
         let _ = holder.join();
     });
     world.assert_unchanged();
@@ -182,7 +194,7 @@ fn a_malformed_port_is_a_usage_error() {
         "255.255.255.0/24",
     ] {
         world
-            .call(&["network", "create", "odd", "--subnet", subnet])
+            .run_kiste(&["network", "create", "odd", "--subnet", subnet])
             .exits(1)
             .assert_stderr_contains("reserved for another purpose");
     }

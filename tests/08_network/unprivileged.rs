@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kiste_tests::tool;
+use kiste_tests::require_tool;
 
 use crate::world;
 
@@ -17,15 +17,15 @@ fn every_user_of_a_container_listens_at_port_80_and_pings() {
             /busybox-full nc -w 5 127.0.0.1 80 && break; sleep 0.5
         done && /perl -e 'socket(S, 2, 2, 1) or die \"socket: $!\n\"' && id -u";
     let mut options = vec![vec![], vec!["--network", "none"]];
-    if tool("newuidmap") {
+    if require_tool("newuidmap") {
         options.push(vec!["--userns", "auto"]);
     }
     let settings =
         "cd /proc/sys/net/ipv4; cat ip_unprivileged_port_start ping_group_range";
-    let before = world.sh(settings).out;
+    let before = world.sh_on_host(settings).out;
     for options in options {
         let ran = world.run_sh(&[&["-u", "4242"], &options[..]].concat(), script);
         assert_eq!(ran.out, "served\n4242\n", "{options:?} {ran:?}");
     }
-    assert_eq!(world.sh(settings).out, before, "the host has its own settings");
+    assert_eq!(world.sh_on_host(settings).out, before, "the host has its own settings");
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use kiste_tests::host::{Process, family};
+use kiste_tests::host::{Process, process_tree};
 
 /// Programs are idle if two snapshots with this time between them are equal.
 const INTERVAL: Duration = Duration::from_millis(15);
@@ -27,7 +27,9 @@ struct Thread {
 
 impl Snapshot {
     pub fn at(root: i32) -> Self {
-        Snapshot(family(root).iter().flat_map(|process| threads(process.id)).collect())
+        Snapshot(
+            process_tree(root).iter().flat_map(|process| threads(process.id)).collect(),
+        )
     }
 
     /// Returns whether no thread runs, is ready to run, or waits for a disk.
@@ -130,7 +132,7 @@ fn numbers(dir: &str) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{IdleTimeout, IdleWatch, Snapshot, family, kill_all};
+    use super::{IdleTimeout, IdleWatch, Snapshot, kill_all, process_tree};
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -151,7 +153,7 @@ mod tests {
     }
 
     fn stop(mut child: Child) {
-        kill_all(&family(child.id() as i32), Duration::from_secs(5));
+        kill_all(&process_tree(child.id() as i32), Duration::from_secs(5));
         _ = child.wait();
     }
 
@@ -161,7 +163,7 @@ mod tests {
         let busy = sh("(while :; do :; done) & read line");
         assert!(becomes_idle(&waiting, Duration::from_secs(30)));
         assert!(
-            family(waiting.id() as i32).len() >= 3,
+            process_tree(waiting.id() as i32).len() >= 3,
             "sh, the subshell, and its sleep"
         );
         assert!(!becomes_idle(&busy, Duration::from_millis(300)));
@@ -193,7 +195,7 @@ mod tests {
     fn kill_all_kills_a_process_and_all_its_descendants() {
         let mut child = sh("sleep 1000 & sleep 1000 & read line");
         assert!(becomes_idle(&child, Duration::from_secs(30)));
-        let all = family(child.id() as i32);
+        let all = process_tree(child.id() as i32);
         kill_all(&all, Duration::from_secs(30));
         assert!(all.iter().all(|process| !process.is_alive()));
         _ = child.wait();

@@ -238,7 +238,7 @@ impl Drop for Terminal {
     /// Closes the pty, so that its programs get SIGHUP. Waits up to five seconds for
     /// bash to end, and then kills the programs that are still alive.
     fn drop(&mut self) {
-        let processes = host::family(self.shell.id() as i32);
+        let processes = host::process_tree(self.shell.id() as i32);
         self.master = None;
         for _ in 0..1000 {
             if !matches!(self.shell.try_wait(), Ok(None)) {

@@ -42,10 +42,10 @@ impl Facts {
             "CapAmb",
             "NoNewPrivs",
         ] {
-            lines.push(format!("{field} {}", host::status(pid, field)));
+            lines.push(format!("{field} {}", host::status_field(pid, field)));
         }
         // Its PID on the host differs from run to run.
-        let pid_inside = host::status(pid, "NSpid")
+        let pid_inside = host::status_field(pid, "NSpid")
             .split_whitespace()
             .skip(1)
             .last()

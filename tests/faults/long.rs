@@ -90,7 +90,7 @@ pub fn start_many(
     );
     let all = (0..at_once).map(|_| start_one(scenario)).collect::<Vec<_>>();
     let memory_of_runtime =
-        |running: &kiste_tests::Running| host::status(running.runtime(), "VmRSS");
+        |running: &kiste_tests::Running| host::status_field(running.runtime(), "VmRSS");
     println!("{row}: {at_once} at once {:?}", Counts::of(scenario));
     println!("{row}: the last runtime has {:?}", all.last().map(memory_of_runtime));
     drop(all);

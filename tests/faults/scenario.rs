@@ -222,7 +222,7 @@ impl Scenario {
                 |pid| {
                     format!(
                         "process {pid} ({}) in the network namespace",
-                        host::status(pid, "Name")
+                        host::status_field(pid, "Name")
                     )
                 },
             ));
@@ -241,11 +241,11 @@ impl Scenario {
 
     /// Waits until nothing is left, and returns the leftovers when the time is up. The
     /// kernel removes mounts and cgroups only a moment after a process ends.
-    pub fn leftovers_after(&self, patience: Duration) -> Vec<String> {
+    pub fn leftovers_after(&self, timeout: Duration) -> Vec<String> {
         let start = Instant::now();
         loop {
             let left = self.leftovers();
-            if left.is_empty() || start.elapsed() > patience {
+            if left.is_empty() || start.elapsed() > timeout {
                 return left;
             }
             sleep(Duration::from_millis(5));
@@ -257,7 +257,9 @@ impl Scenario {
     pub fn rules(&self) -> String {
         match &self.kind {
             Kind::Fixture(_) => String::new(),
-            Kind::World(world) => world.sh("nft list ruleset; ip -o link | wc -l").out,
+            Kind::World(world) => {
+                world.sh_on_host("nft list ruleset; ip -o link | wc -l").out
+            }
         }
     }
 }

@@ -196,7 +196,7 @@ impl Tracer<'_> {
     ) -> &mut Process {
         let kind = match () {
             () if pid == self.runtime => "runtime",
-            () if kiste_tests::host::status(pid, "NSpid")
+            () if kiste_tests::host::status_field(pid, "NSpid")
                 .split_whitespace()
                 .count()
                 > 1 =>

@@ -209,13 +209,13 @@ impl<'a> Injector<'a> {
         report: &mut Report,
     ) -> Vec<String> {
         // After a kill, `gc` has to clean up. After an error, the runtime itself does.
-        let patience = if fault == Fault::Kill {
+        let timeout = if fault == Fault::Kill {
             Duration::ZERO
         } else {
             Duration::from_millis(150)
         };
         if self.scenario.number() >= 5
-            && self.scenario.leftovers_after(patience).is_empty()
+            && self.scenario.leftovers_after(timeout).is_empty()
         {
             return Vec::new();
         }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::fetch::{OLDER_ALPINE, OLDER_DIGEST, alpine};
 use crate::test_dir::TestDir;
-use kiste_tests::tool;
+use kiste_tests::require_tool;
 
 #[test]
 fn a_mirror_in_a_directory_needs_no_network() {
@@ -61,7 +61,7 @@ fn curl_and_wget_fetch_over_http() {
 }
 
 fn assert_fetches_over_http(client: &str, absent: &str) {
-    if !tool(client) {
+    if !require_tool(client) {
         return;
     }
     let dir = TestDir::new();

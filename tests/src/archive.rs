@@ -43,7 +43,7 @@ impl Archive {
     }
 
     /// Returns the archive without the two empty blocks at its end.
-    pub fn cut(self) -> Vec<u8> {
+    pub fn without_end(self) -> Vec<u8> {
         self.bytes
     }
 }

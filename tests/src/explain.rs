@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{Fixture, Ran, Step, User, host, tool};
+use crate::{Fixture, Ran, Step, User, host, require_tool};
 use calls::{container_calls, is_narrated_as};
 
 /// The names of the calls that each process made, in order. The keys are parent, child
@@ -50,7 +50,7 @@ pub fn assert_narration_matches_strace(
     options: &[&str],
     command: &[&str],
 ) {
-    if !fixture.step().is_ours() || !tool("strace") {
+    if !fixture.step().is_ours() || !require_tool("strace") {
         return;
     }
     let log = fixture.dir().join(format!("strace-{}", host::unique()));
@@ -71,11 +71,11 @@ pub fn assert_narration_matches_strace_of(
     options: &[&str],
     command: &[&str],
 ) {
-    if !user.fixture().step().is_ours() || !tool("strace") {
+    if !user.fixture().step().is_ours() || !require_tool("strace") {
         return;
     }
     let log = user.dir().join(format!("strace-{}", host::unique()));
-    user.as_root = strace::command(&log);
+    user.root_prefix = strace::command(&log);
     let ran = user.run(&[&["--explain=json"], options].concat(), command);
     compare(written, &ran, &log);
 }

@@ -217,7 +217,7 @@ impl Fixture {
             let left = fs::read_dir(self.store().join(name)).into_iter().flatten();
             leaks.extend(left.map(|it| format!("{:?}", it.unwrap().path())));
         }
-        let name = |pid| format!("{pid} ({})", host::status(pid, "Name"));
+        let name = |pid| format!("{pid} ({})", host::status_field(pid, "Name"));
         leaks.extend(host::processes_at(self.dir()).into_iter().map(name));
         leaks
     }

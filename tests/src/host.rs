@@ -1,7 +1,7 @@
 //! The state of the host, read from the kernel.
 
 mod cgroups;
-mod family;
+mod process_tree;
 mod processes;
 
 use std::fs;
@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::unistd::geteuid;
 
 pub use cgroups::{cgroup_file, cgroup_mounts, cgroup_value, cgroups_named};
-pub use family::{Process, family};
+pub use process_tree::{Process, process_tree};
 pub use processes::{
     assert_exits, children, is_alive, kill_tree, processes_at, processes_in,
-    processes_of, session, stat, status, stream, ticks,
+    processes_of, session, stat_field, status_field, stream, ticks,
 };
 
 /// Returns whether this program is in PATH.

@@ -49,7 +49,7 @@ impl Compression {
         [Compression::Plain, Compression::Gzip, Compression::Zstd];
 
     /// Compresses these bytes.
-    pub fn pack(self, bytes: &[u8]) -> Vec<u8> {
+    pub fn compress(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Compression::Plain => bytes.into(),
             Compression::Gzip => gzip(bytes),
@@ -140,15 +140,15 @@ impl Layout {
         let config = self.blob(CONFIG, text.as_bytes());
         let layers: Vec<Value> = layers
             .iter()
-            .map(|tar| self.blob(packed.media_type(), &packed.pack(tar)))
+            .map(|tar| self.blob(packed.media_type(), &packed.compress(tar)))
             .collect();
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
-        self.list(name, MANIFEST, manifest.to_string().as_bytes());
+        self.add_manifest(name, MANIFEST, manifest.to_string().as_bytes());
         manifest
     }
 
     /// Adds a manifest, valid or not, and lists it in the index by this name.
-    pub fn list(&mut self, name: &str, media_type: &str, manifest: &[u8]) {
+    pub fn add_manifest(&mut self, name: &str, media_type: &str, manifest: &[u8]) {
         let mut descriptor = self.blob(media_type, manifest);
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
         self.manifests.push(descriptor);

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::{Fixture, Terminal, host, tool};
+use crate::{Fixture, Terminal, host, require_tool};
 
 /// Asserts that Ctrl-C reaches the command once: the kernel sends SIGINT, and strace(1)
 /// sees that neither the runtime nor an init sends it again. Counting in the command
@@ -13,7 +13,7 @@ use crate::{Fixture, Terminal, host, tool};
 /// strace or bash the test is skipped.
 #[track_caller]
 pub fn ctrl_c_is_not_sent_again(fixture: &Fixture, options: &[&str]) {
-    if !tool("strace") || !tool("bash") {
+    if !require_tool("strace") || !require_tool("bash") {
         return;
     }
     let unique = host::unique();
@@ -44,7 +44,7 @@ pub fn ctrl_c_is_not_sent_again(fixture: &Fixture, options: &[&str]) {
     terminal.type_in("\x03");
     terminal.shows("interrupted");
     fs::write(done, "").unwrap();
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
     let sent = fs::read_to_string(log).unwrap();
     assert!(!sent.contains("SIGINT"), "{sent}");
 }
@@ -57,7 +57,7 @@ pub fn a_command_in_a_pipeline_below_sudo_has_the_keyboard(
     fixture: &Fixture,
     options: &[&str],
 ) {
-    if !tool("sudo") || !tool("mount") {
+    if !require_tool("sudo") || !require_tool("mount") {
         return;
     }
     let sudoers = fixture.dir().join("sudoers");
@@ -75,5 +75,5 @@ pub fn a_command_in_a_pipeline_below_sudo_has_the_keyboard(
     terminal.type_in("a line\n");
     terminal.shows("got: a line");
     terminal.shows("code: 0");
-    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(terminal.wait_for_exit().0, 0);
 }

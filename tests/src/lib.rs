@@ -43,7 +43,7 @@ pub use holder::Holder;
 pub use net::World;
 pub use ran::Ran;
 pub use running::Running;
-pub use step::{Step, lacks, log_skip, tool};
+pub use step::{Step, log_skip, report_missing, require_tool};
 pub use terminal::{Terminal, pty};
 pub use tree::Tree;
 pub use user::User;
@@ -65,7 +65,7 @@ static HAS_HUNG: AtomicBool = AtomicBool::new(false);
 
 /// Returns how long a program may take before a test calls it hung. The virtual machine
 /// is slow.
-pub fn patience() -> Duration {
+pub fn timeout() -> Duration {
     let usual = if std::env::var_os("KISTE_VM").is_some() { 240 } else { 30 };
     let asked =
         std::env::var("KISTE_PATIENCE").ok().and_then(|seconds| seconds.parse().ok());
@@ -80,10 +80,10 @@ pub(crate) fn has_hung() {
 
 /// Calls `done` until it returns something. None when it has taken too long.
 pub fn eventually<T>(mut done: impl FnMut() -> Option<T>) -> Option<T> {
-    let (start, patience) = (Instant::now(), patience());
+    let (start, timeout) = (Instant::now(), timeout());
     loop {
         match done() {
-            None if start.elapsed() < patience => {
+            None if start.elapsed() < timeout => {
                 std::thread::sleep(Duration::from_millis(5))
             }
             None => {

@@ -11,7 +11,7 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 
 use crate::holder::Holder;
-use crate::{Fixture, Ran, Running, Step, eventually, lacks, tool};
+use crate::{Fixture, Ran, Running, Step, eventually, report_missing, require_tool};
 
 /// A host with one link, and another host at the other end of it.
 pub struct World {
@@ -74,7 +74,7 @@ impl World {
         )?;
         if !["ip", "nft", "nsenter", "unshare", "mount", "curl", "busybox"]
             .into_iter()
-            .all(tool)
+            .all(require_tool)
         {
             return None;
         }
@@ -112,7 +112,7 @@ impl World {
             .lines()
             .any(|applet| applet == "httpd")
         {
-            lacks("busybox-httpd", "the host's busybox has no httpd");
+            report_missing("busybox-httpd", "the host's busybox has no httpd");
             return None;
         }
         self.fixture.install(&busybox, "busybox-full");
@@ -140,12 +140,12 @@ impl World {
     }
 
     /// Runs a shell script on the host.
-    pub fn sh(&self, script: &str) -> Ran {
+    pub fn sh_on_host(&self, script: &str) -> Ran {
         sh(&self.host, script)
     }
 
     /// Runs a shell script on the other host.
-    pub fn outside(&self, script: &str) -> Ran {
+    pub fn sh_on_other_host(&self, script: &str) -> Ran {
         sh(&self.outside, script)
     }
 
@@ -204,13 +204,13 @@ impl World {
             command.stdin(Stdio::null()).spawn().expect("run busybox httpd"),
         );
         let fetch = format!("curl -sS -m5 http://{address}/i");
-        eventually(|| (self.sh(&fetch).out == "hello").then_some(()))
+        eventually(|| (self.sh_on_host(&fetch).out == "hello").then_some(()))
             .expect("it serves");
         server
     }
 
     /// Runs `network …`, `show` or `gc` with these arguments.
-    pub fn call(&self, arguments: &[&str]) -> Ran {
+    pub fn run_kiste(&self, arguments: &[&str]) -> Ran {
         let dir = self.network_dir();
         let enter = self.enter();
         let starter: Vec<_> = enter.iter().map(String::as_str).collect();
@@ -224,7 +224,7 @@ impl World {
     pub fn gc(&self) -> Ran {
         let (run_dirs, store) =
             (self.fixture.run_dirs(), self.fixture.dir().join("no-store"));
-        self.call(&[
+        self.run_kiste(&[
             "gc",
             "--run-dir",
             run_dirs.to_str().unwrap(),
@@ -234,7 +234,7 @@ impl World {
     }
 
     /// Runs a shell script in the network namespace of a container.
-    pub fn inside(&self, running: &Running, script: &str) -> Ran {
+    pub fn sh_in_container(&self, running: &Running, script: &str) -> Ran {
         let pid = running.pid.to_string();
         Ran::of(
             assert_cmd::Command::new("nsenter")
@@ -247,7 +247,7 @@ impl World {
         let script = "ip -o link | cut -d: -f2 | cut -d@ -f1 | sort; nft list ruleset; ip rule; ip route | sed 's/ linkdown//'; \
                       cd /proc/sys/net && grep . ipv4/ip_forward ipv[46]/conf/*/forwarding \
                       ipv4/conf/*/route_localnet ipv6/conf/*/accept_ra";
-        self.sh(script).out
+        self.sh_on_host(script).out
     }
 
     /// Asserts that the host is as it was before any container, and that no network is

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::Instant;
 
-use crate::{has_hung, patience};
+use crate::{has_hung, timeout};
 
 /// The exit code and the output of a program.
 #[derive(Debug)]
@@ -18,17 +18,17 @@ pub struct Ran {
 
 impl Ran {
     pub(crate) fn of(command: &mut assert_cmd::Command) -> Self {
-        let (start, patience) = (Instant::now(), patience());
-        let output = command.timeout(patience).output();
+        let (start, timeout) = (Instant::now(), timeout());
+        let output = command.timeout(timeout).output();
         let output =
             output.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
         // A program that took too long was killed; this must not be mistaken for a
         // command that died of signal 9.
-        if start.elapsed() >= patience {
+        if start.elapsed() >= timeout {
             has_hung();
         }
         assert!(
-            start.elapsed() < patience,
+            start.elapsed() < timeout,
             "it hung: {command:?}\nuntil then it printed:\n{}{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
@@ -58,13 +58,13 @@ impl Ran {
     }
 
     /// Returns whether the tests' file system does not support idmapped mounts, as
-    /// tmpfs before Linux 6.3. Then the test is to return, as when
-    /// [`lacks`](crate::lacks) is called.
+    /// tmpfs before Linux 6.3. Then the test is to return, as after
+    /// [`report_missing`](crate::report_missing).
     pub fn lacks_idmapped_mounts(&self) -> bool {
         let refused = self.code == 125 && self.err.contains("idmapped mounts");
         if refused {
             let found = "the tests' file system does not support idmapped mounts";
-            crate::lacks("idmapped-mounts", found);
+            crate::report_missing("idmapped-mounts", found);
         }
         refused
     }

@@ -21,13 +21,14 @@ pub fn original() -> PathBuf {
 }
 
 /// Returns whether the root file system has this program: a copy of the host's own
-/// tools may lack it. If not, the test is reported as skipped, as by [`crate::tool`].
+/// tools may lack it. If not, the test is reported as skipped, as by
+/// [`crate::require_tool`].
 pub fn has_program(name: &str) -> bool {
     let found = original().join("bin").join(name).symlink_metadata().is_ok();
     if !found {
         let package = host::package_of(name);
         let why = format!("not found in PATH of ./rootfs (the package {package})");
-        crate::lacks(name, &why);
+        crate::report_missing(name, &why);
     }
     found
 }

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Ran, eventually, host, patience};
+use crate::{Ran, eventually, host, timeout};
 
 /// A running container. When this is dropped, its command is killed.
 pub struct Running {
@@ -86,7 +86,7 @@ impl Running {
         while !String::from_utf8_lossy(&seen).contains(text) {
             let mut byte = [0];
             let mut ready = [PollFd::new(out.as_fd(), PollFlags::POLLIN)];
-            let limit = PollTimeout::try_from(patience()).unwrap();
+            let limit = PollTimeout::try_from(timeout()).unwrap();
             assert_ne!(
                 poll(&mut ready, limit),
                 Ok(0),

@@ -69,7 +69,7 @@ impl Step {
         else {
             return true;
         };
-        lacks(need, &check.found);
+        report_missing(need, &check.found);
         false
     }
 
@@ -113,13 +113,14 @@ impl Step {
 const OUR_FAILURES: [&str; 3] =
     ["a bug in Kiste", "not written yet", "the child died before it became"];
 
-/// Returns whether the host has a program that the test needs: `tool("strace")`. If
-/// not, that is reported as by [`Step::has`], unless `KISTE_REQUIRE` has its name.
-pub fn tool(name: &str) -> bool {
+/// Returns whether the host has a program that the test needs:
+/// `require_tool("strace")`. If not, that is reported as by [`Step::has`], unless
+/// `KISTE_REQUIRE` has its name.
+pub fn require_tool(name: &str) -> bool {
     let found = crate::host::has(name);
     if !found {
         let package = crate::host::package_of(name);
-        lacks(name, &format!("not found in PATH (the package {package})"));
+        report_missing(name, &format!("not found in PATH (the package {package})"));
     }
     found
 }
@@ -130,7 +131,7 @@ pub fn tool(name: &str) -> bool {
 /// `doctor` tries the kernel's features with the step's own functions. If one of these
 /// panics, as an unsolved task does, or fails although the same works by hand, the
 /// machine is not to blame: the test fails.
-pub fn lacks(need: &str, found: &str) {
+pub fn report_missing(need: &str, found: &str) {
     let ours = OUR_FAILURES.iter().any(|words| found.contains(words))
         || by_hand::has(need) == Some(true);
     assert!(

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::stat::Mode;
 
-use crate::{eventually, host, patience};
+use crate::{eventually, host, timeout};
 
 /// A program on a terminal of its own.
 pub struct Terminal {
@@ -99,7 +99,7 @@ impl Terminal {
                 return self.seen.drain(..at + text.len()).collect();
             }
             assert!(
-                start.elapsed() < patience(),
+                start.elapsed() < timeout(),
                 "expected {text:?}, and the terminal shows:\n{}",
                 self.seen
             );
@@ -116,7 +116,7 @@ impl Terminal {
     /// Waits for the end of the program. Returns its exit code and the rest of its
     /// output.
     #[track_caller]
-    pub fn ends(&mut self) -> (i32, String) {
+    pub fn wait_for_exit(&mut self) -> (i32, String) {
         let status = eventually(|| {
             (0..100).take_while(|_| self.read()).for_each(drop);
             self.program.try_wait().unwrap()

@@ -26,11 +26,11 @@ pub struct Node {
     /// Major and minor number of a device.
     pub device: (u64, u64),
     /// The target of a symbolic link.
-    pub leads_to: Option<PathBuf>,
+    pub target: Option<PathBuf>,
     /// The first of its hard links, in alphabetical order.
     pub first_name: PathBuf,
     /// The number of its hard links; 1 for directories.
-    pub names: u64,
+    pub nlink: u64,
     /// Its extended attributes.
     pub xattrs: BTreeMap<String, Vec<u8>>,
     /// The digest of a file's content.
@@ -44,12 +44,12 @@ pub struct Tree(pub BTreeMap<PathBuf, Node>);
 impl Tree {
     /// Reads a directory tree.
     pub fn of(top: &Path) -> Self {
-        Tree::of_what_is(top, |_| true)
+        Tree::filtered(top, |_| true)
     }
 
     /// Reads a directory tree without the paths that are not wanted, and without
     /// everything below these.
-    pub fn of_what_is(top: &Path, wanted: impl Fn(&Path) -> bool) -> Self {
+    pub fn filtered(top: &Path, wanted: impl Fn(&Path) -> bool) -> Self {
         let mut paths = vec![PathBuf::new()];
         let mut at = 0;
         while at < paths.len() {
@@ -98,7 +98,7 @@ impl Tree {
     }
 
     /// Changes every node, to remove what a comparison is to leave out.
-    pub fn but(mut self, change: impl Fn(&Path, &mut Node)) -> Self {
+    pub fn map_nodes(mut self, change: impl Fn(&Path, &mut Node)) -> Self {
         self.0.iter_mut().for_each(|(path, node)| change(path, node));
         self
     }
@@ -111,7 +111,7 @@ impl Tree {
 
     /// Asserts that the two trees are equal in everything.
     #[track_caller]
-    pub fn is(&self, other: &Tree) {
+    pub fn assert_equal(&self, other: &Tree) {
         let paths = self
             .0
             .keys()
@@ -150,9 +150,9 @@ impl Node {
             mtime: (metadata.mtime(), metadata.mtime_nsec()),
             size: if kind == "file" { metadata.len() } else { 0 },
             device: (nix::sys::stat::major(device), nix::sys::stat::minor(device)),
-            leads_to: fs::read_link(path).ok(),
+            target: fs::read_link(path).ok(),
             first_name,
-            names: if kind == "dir" { 1 } else { metadata.nlink() },
+            nlink: if kind == "dir" { 1 } else { metadata.nlink() },
             xattrs: xattrs(path),
             content: (kind == "file").then(|| digest(&fs::read(path).unwrap())),
         }
@@ -206,13 +206,13 @@ mod tests {
     fn a_tree_is_equal_to_itself() {
         let dir = example_tree();
         let tree = Tree::of(dir.path());
-        tree.is(&Tree::of(dir.path()));
+        tree.assert_equal(&Tree::of(dir.path()));
         assert_eq!(tree.0.len(), 5);
         assert_eq!(
-            (tree.at("d/x").names, tree.at("y").first_name.to_str()),
+            (tree.at("d/x").nlink, tree.at("y").first_name.to_str()),
             (2, Some("d/x"))
         );
-        assert_eq!(tree.at("l").leads_to, Some("nowhere".into()));
+        assert_eq!(tree.at("l").target, Some("nowhere".into()));
     }
 
     #[test]

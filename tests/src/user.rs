@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::unistd::{getegid, geteuid};
 
 use crate::holder::Holder;
-use crate::{Fixture, Ran, Running, Step, Terminal, host, tool};
+use crate::{Fixture, Ran, Running, Step, Terminal, host, require_tool};
 
 /// Ids that nobody has on the host. The two differ, so that a test cannot confuse them.
 const UID: u32 = 59_711;
@@ -33,11 +33,11 @@ pub struct User {
     pub uid: u32,
     /// The id of its only group.
     pub gid: u32,
-    /// A program that runs as root and starts the rest: `strace`.
-    pub as_root: Vec<String>,
+    /// A command prefix that runs as root and starts the rest: `strace`.
+    pub root_prefix: Vec<String>,
     setpriv: Vec<String>,
-    /// A program that runs as the user and starts the step's: `env A=B`.
-    pub as_user: Vec<String>,
+    /// A command prefix that runs as the user and starts the step's: `env A=B`.
+    pub user_prefix: Vec<String>,
 }
 
 impl User {
@@ -55,9 +55,9 @@ impl User {
                 uid,
                 gid,
                 namespace: None,
-                as_root: none(),
+                root_prefix: none(),
                 setpriv: none(),
-                as_user: none(),
+                user_prefix: none(),
             });
         }
         Some(User::new(fixture, None))
@@ -88,7 +88,7 @@ impl User {
     ) -> Option<Self> {
         let fixture =
             Fixture::of(step, &[&["root", "user-namespace"], needs].concat())?;
-        if !["newuidmap", "newgidmap", "mount"].into_iter().all(tool) {
+        if !["newuidmap", "newgidmap", "mount"].into_iter().all(require_tool) {
             return None;
         }
         let passwd =
@@ -131,9 +131,9 @@ impl User {
             uid: UID,
             gid: GID,
             namespace,
-            as_root: Vec::new(),
+            root_prefix: Vec::new(),
             setpriv,
-            as_user: Vec::new(),
+            user_prefix: Vec::new(),
         }
     }
 
@@ -164,7 +164,7 @@ impl User {
     }
 
     /// Changes the owner of a path below the user's directory to the user.
-    pub fn give(&self, path: &Path) {
+    pub fn chown_to_user(&self, path: &Path) {
         std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid)).unwrap();
     }
 
@@ -230,7 +230,8 @@ impl User {
         &self,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Vec<OsString> {
-        let parts = [&self.enter(), &self.as_root, &self.setpriv, &self.as_user];
+        let parts =
+            [&self.enter(), &self.root_prefix, &self.setpriv, &self.user_prefix];
         let mut words: Vec<OsString> =
             parts.into_iter().flatten().map(OsString::from).collect();
         words.push(self.exe.clone().into());

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use kiste_tests::{Fixture, Ran, Running, host, net, tool};
+use kiste_tests::{Fixture, Ran, Running, host, net, require_tool};
 
 use crate::this_step;
 
@@ -19,7 +19,7 @@ pub struct Host {
 impl Host {
     /// Makes a host with these DNS servers in its /etc/resolv.conf.
     pub fn with_dns_servers(servers: &[&str]) -> Option<Self> {
-        if !tool("ip") || !tool("nsenter") || !tool("unshare") {
+        if !require_tool("ip") || !require_tool("nsenter") || !require_tool("unshare") {
             return None;
         }
         let fixture = Fixture::of(this_step(), &["root", "pivot-root"])?;

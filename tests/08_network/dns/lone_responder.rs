@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use kiste_tests::{Ran, eventually, patience};
+use kiste_tests::{Ran, eventually, timeout};
 use serde_json::json;
 use simple_dns::rdata::RData;
 use simple_dns::{
@@ -65,7 +65,7 @@ impl LoneResponder {
 
     pub fn socket(&self, from: &str) -> UdpSocket {
         let socket = self.host.within(|| UdpSocket::bind((from, 0)).unwrap());
-        socket.set_read_timeout(Some(patience())).unwrap();
+        socket.set_read_timeout(Some(timeout())).unwrap();
         socket
     }
 
@@ -83,7 +83,7 @@ impl LoneResponder {
     }
 
     pub fn ask(&self, name: &str, kind: TYPE) -> Answer {
-        self.ask_within(patience(), name, kind)
+        self.ask_within(timeout(), name, kind)
     }
 
     /// Asks again when there is no answer within `limit`, as every client does: the

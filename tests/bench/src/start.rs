@@ -122,8 +122,8 @@ impl Process {
         Ok(Process { pid: child.id(), pidfd })
     }
 
-    fn wait_timeout(&self, patience: Duration) -> Result<bool> {
-        wait_readable(&self.pidfd, patience)
+    fn wait_timeout(&self, timeout: Duration) -> Result<bool> {
+        wait_readable(&self.pidfd, timeout)
     }
 
     fn kill(&self) {
@@ -135,8 +135,8 @@ impl Process {
     }
 }
 
-fn wait_readable(descriptor: &impl AsFd, patience: Duration) -> Result<bool> {
-    let deadline = Instant::now() + patience;
+fn wait_readable(descriptor: &impl AsFd, timeout: Duration) -> Result<bool> {
+    let deadline = Instant::now() + timeout;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::family::{family, pids};
 use super::mounts_of;
+use super::process_tree::{pids, process_tree};
 
 /// Returns the processes in this namespace, without zombies.
 pub fn processes_in(kind: &str, namespace: &str) -> Vec<i32> {
@@ -59,7 +59,7 @@ fn has_link_into(pid: i32, links: &[&str], dir: &Path) -> bool {
 
 /// Kills a process and all its descendants, stopped ones too.
 pub fn kill_tree(top: i32) {
-    for process in family(top) {
+    for process in process_tree(top) {
         let _ = process.kill();
     }
 }
@@ -71,8 +71,8 @@ pub fn children(pid: impl std::fmt::Display) -> Vec<i32> {
     text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// Returns a field of /proc/PID/status: `status(1, "NSpid")`.
-pub fn status(pid: impl std::fmt::Display, field: &str) -> String {
+/// Returns a field of /proc/PID/status: `status_field(1, "NSpid")`.
+pub fn status_field(pid: impl std::fmt::Display, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line =
         text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -88,7 +88,7 @@ pub fn stream(pid: impl std::fmt::Display, number: u32) -> (u64, u64) {
 
 /// Returns a field of /proc/PID/stat, by its number in proc_pid_stat(5), from 3 (the
 /// state) on.
-pub fn stat(pid: impl std::fmt::Display, number: usize) -> String {
+pub fn stat_field(pid: impl std::fmt::Display, number: usize) -> String {
     let text =
         fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
     text.rsplit(')').next().unwrap().split_whitespace().nth(number - 3).unwrap().into()
@@ -97,17 +97,18 @@ pub fn stat(pid: impl std::fmt::Display, number: usize) -> String {
 /// Returns the session of a process, and the device number of its controlling terminal
 /// (0: none).
 pub fn session(pid: impl std::fmt::Display) -> (i32, i32) {
-    (stat(&pid, 6).parse().unwrap(), stat(&pid, 7).parse().unwrap())
+    (stat_field(&pid, 6).parse().unwrap(), stat_field(&pid, 7).parse().unwrap())
 }
 
 /// Returns the processor time of a process, in user and in kernel mode, in 1/100 s.
 pub fn ticks(pid: impl std::fmt::Display) -> u64 {
-    stat(&pid, 14).parse::<u64>().unwrap() + stat(&pid, 15).parse::<u64>().unwrap()
+    stat_field(&pid, 14).parse::<u64>().unwrap()
+        + stat_field(&pid, 15).parse::<u64>().unwrap()
 }
 
 /// Returns whether the process exists and is not a zombie.
 pub fn is_alive(pid: impl std::fmt::Display) -> bool {
-    let state = status(pid, "State");
+    let state = status_field(pid, "State");
     !state.is_empty() && !state.starts_with('Z')
 }
 

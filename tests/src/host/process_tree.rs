@@ -16,18 +16,18 @@ pub struct Process {
 }
 
 /// Finds a process and all its descendants, including zombies.
-pub fn family(root: i32) -> Vec<Process> {
+pub fn process_tree(root: i32) -> Vec<Process> {
     let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
     for process in pids().filter_map(Process::read) {
         children.entry(process.parent).or_default().push(process);
     }
-    let mut family = Vec::from_iter(Process::read(root));
+    let mut tree = Vec::from_iter(Process::read(root));
     let mut next = 0;
-    while let Some(process) = family.get(next) {
-        family.extend(children.remove(&process.id).unwrap_or_default());
+    while let Some(process) = tree.get(next) {
+        tree.extend(children.remove(&process.id).unwrap_or_default());
         next += 1;
     }
-    family
+    tree
 }
 
 impl Process {
