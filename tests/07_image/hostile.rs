@@ -21,7 +21,7 @@ pub fn canary(store: &TestStore) -> String {
             .unwrap();
         symlink("file", path.join("link")).unwrap();
         for name in [path.clone(), path.join("file"), path.join("link")] {
-            store.give(&name);
+            store.chown_to_owner(&name);
         }
     }
     path.to_str().unwrap().to_owned()

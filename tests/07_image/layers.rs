@@ -134,7 +134,7 @@ fn a_store_can_be_at_any_path() {
         ] {
             let parent = store.dir().join(name);
             fs::create_dir(&parent).unwrap();
-            store.give(&parent);
+            store.chown_to_owner(&parent);
             let store_path = parent.join("store");
             let store_path = store_path.to_str().unwrap();
             store

@@ -44,7 +44,7 @@ impl Container {
         let state = json!({"pid": pid, "start_time": start_time}).to_string();
         let path = self.run_dir.join("state.json");
         fs::write(&path, state).unwrap();
-        store.give(&path);
+        store.chown_to_owner(&path);
     }
 
     fn note_path(&self, store: &TestStore) -> PathBuf {
@@ -202,7 +202,7 @@ fn a_users_container_is_kept_if_only_root_can_enter_its_run_directory() {
     let ran = store.call(&["rmi", "small:1"]);
     ran.exits(0).assert_stderr_contains("warning: ").assert_stderr_contains("EACCES");
     orphan.assert_kept(&store);
-    store.give(&run_dirs);
+    store.chown_to_owner(&run_dirs);
     store.gc().exits(0);
     store.assert_empty("gc");
 }

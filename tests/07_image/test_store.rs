@@ -73,8 +73,8 @@ impl TestStore {
         self.fixture().store()
     }
 
-    /// Makes the store's owner the owner of this path.
-    pub fn give(&self, path: &Path) {
+    /// Changes the owner of this path to the owner of the store.
+    pub fn chown_to_owner(&self, path: &Path) {
         if let TestStore::User(user) = self {
             user.chown_to_user(path);
         }
@@ -84,7 +84,7 @@ impl TestStore {
     pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir().join(name);
         fs::write(&path, bytes).unwrap();
-        self.give(&path);
+        self.chown_to_owner(&path);
         path
     }
 

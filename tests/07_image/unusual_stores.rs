@@ -209,7 +209,7 @@ fn a_store_must_be_a_directory() {
         fs::create_dir(&store_path).unwrap();
         fs::write(store_path.join("thesis.txt"), "text").unwrap();
         fs::write(store_path.join("index.json"), "not ours").unwrap();
-        store.give(&store_path);
+        store.chown_to_owner(&store_path);
         assert_refused();
         store.gc();
         assert_eq!(fs::read_to_string(store_path.join("thesis.txt")).unwrap(), "text");
@@ -236,7 +236,7 @@ fn a_directory_with_other_files_is_refused_as_a_store() {
             &project.join("layers/mine"),
             &project.join("layers/mine/thesis.txt"),
         ] {
-            store.give(path);
+            store.chown_to_owner(path);
         }
         let store_path = project.to_str().unwrap();
         store
