@@ -59,8 +59,8 @@ fn unmounting_uncovers_no_file_of_the_host() {
         return;
     }
     let Some((fixture, canary)) = fixture_with_breakout() else { return };
-    // `umount /` is not tried: umount(2) would remount the host's file system
-    // read-only, which root may do until step 9 takes the capability away.
+    // `umount /` is not tried: the kernel would remount the host's file system read-only
+    // instead. Uid 0 in the container may do that until step 9 drops CAP_SYS_ADMIN.
     let script = format!(
         "for point in /dev/mqueue /dev/shm /dev/pts /dev /sys; do umount $point; done; \
          ls /dev /sys; umount -l /proc; cat {canary} || echo still inside"
@@ -68,8 +68,9 @@ fn unmounting_uncovers_no_file_of_the_host() {
     fixture.sh(&[], &script).assert_stdout("/dev:\n\n/sys:\nstill inside");
 }
 
-/// umount2(2) removes the topmost mount only. With another mount over the host's root,
-/// the host's root itself would stay.
+/// After pivot_root, the runtime unmounts the old root once. If the caller had mounted
+/// something over `/`, only that mount would go, and the host's root below it would
+/// remain reachable.
 #[test]
 fn with_a_mount_over_the_hosts_root_no_command_runs() {
     if !require_tool("mount") {
@@ -90,7 +91,7 @@ fn with_a_mount_over_the_hosts_root_no_command_runs() {
 }
 
 #[test]
-fn no_file_that_the_caller_had_open_is_open_inside() {
+fn open_files_of_the_caller_are_not_passed_to_the_container() {
     let Some(fixture) = fixture() else { return };
     let starter = ["sh", "-c", "exec 7</etc 8</ 9>&1; exec \"$@\"", "sh"];
     for options in [&[][..], &["--init"]] {
@@ -125,7 +126,7 @@ fn no_working_directory_leads_out_through_a_descriptor() {
     let descriptors =
         (3..40).chain([100, 1000]).map(|number| format!("/proc/self/fd/{number}"));
     let others =
-        ["/proc/self/fd/7/..", "/proc/self/fd/8/work", "/dev/fd/9/..", "/proc/1/fd/7"]
+        ["/proc/self/fd/7/..", "/proc/self/fd/8/etc", "/dev/fd/9/..", "/proc/1/fd/7"]
             .map(String::from);
     for path in descriptors.chain(others) {
         let ran = fixture.run_under(&starter, &["-w", &path], &["sh", "-c", "pwd; ls"]);

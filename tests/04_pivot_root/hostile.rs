@@ -21,7 +21,7 @@ fn canary(fixture: &Fixture) -> PathBuf {
 /// CVE-2019-16884, 2019-19921, 2023-27561, 2023-28642; runc 2026-41579 and crun
 /// 2026-47766 for /dev.
 #[test]
-fn a_mount_point_that_is_not_the_roots_own_directory_is_refused() {
+fn a_mount_point_behind_a_symbolic_link_or_no_directory_is_refused() {
     let Some(fixture) = fixture() else { return };
     let canary = canary(&fixture);
     let before = listing(&canary);

@@ -41,7 +41,9 @@ fn a_directory_that_the_caller_passes_as_stdin_cannot_be_the_workdir() {
     let arguments = fixture.arguments(&["-w", "/proc/self/fd/0"], &["pwd"]);
     let quoted: Vec<_> =
         arguments.iter().map(|word| format!("'{}'", word.display())).collect();
+    // The rootfs as well: the descriptor reaches it through a mount of the host.
     for directory in [fixture.rootfs(), fixture.dir()] {
+        // `$0` is the runtime.
         let ran = fixture.run_through_shell(&format!(
             "exec \"$0\" {} <{}",
             quoted.join(" "),

@@ -55,8 +55,9 @@ pub fn headings(prose: &[Line<'_>]) -> Vec<Heading> {
     prose.iter().filter_map(heading).collect()
 }
 
-/// Returns the ids of the headings, to which links lead, by the rules of mdbook 0.5
-/// (`id_from_content` and `unique_id` in mdbook-html's `utils.rs`).
+/// Returns every id that a link can point to: those of `id` attributes, and those that
+/// mdbook 0.5 gives to headings (`id_from_content` and `unique_id` in mdbook-html's
+/// `utils.rs`).
 pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
     let mut ids = Vec::new();
     for heading in headings(prose) {
@@ -77,7 +78,7 @@ pub fn ids(prose: &[Line<'_>]) -> Vec<String> {
 
 fn id_of(heading: &str) -> String {
     let mut text = heading.to_string();
-    // Only the text of a link in a heading counts.
+    // The target of a link in a heading is no part of the id.
     while let Some((start, rest)) = text.split_once("](") {
         let Some((_, end)) = rest.split_once(')') else { break };
         text = format!("{}{end}", start.replacen('[', "", 1));
@@ -100,14 +101,13 @@ pub fn links(prose: &[Line<'_>]) -> Vec<Link> {
         let inline =
             inline.map(|(target, _)| target.split(" \"").next().unwrap_or(target));
         let definition = definition(&text).map(|(_, target)| target);
-        let auto = text.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
-        let auto =
-            auto.map(|(target, _)| target).filter(|target| target.contains("://"));
+        let in_brackets =
+            text.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
+        let autolinks = in_brackets
+            .map(|(target, _)| target)
+            .filter(|target| target.contains("://") && !target.contains(' '));
         let html = ["href", "src"].into_iter().flat_map(|name| attributes(&text, name));
-        let targets = inline
-            .chain(definition)
-            .chain(auto.filter(|t| !t.contains(' ')))
-            .chain(html);
+        let targets = inline.chain(definition).chain(autolinks).chain(html);
         links.extend(
             targets.map(|target| Link { line, target: target.trim().to_string() }),
         );
@@ -116,7 +116,7 @@ pub fn links(prose: &[Line<'_>]) -> Vec<Link> {
 }
 
 /// Returns the label and the target of a definition: `[label]: target`, alone on a
-/// line.
+/// line. A footnote (`[^1]: …`) is none.
 pub fn definition(line: &str) -> Option<(&str, &str)> {
     let (label, target) = line.strip_prefix('[')?.split_once("]: ")?;
     (!label.starts_with('^')).then_some((label, target.trim()))
@@ -152,7 +152,7 @@ pub fn without_code(line: &str) -> String {
 }
 
 #[test]
-fn fences_are_split_from_prose_and_keep_their_own_indent() {
+fn fences_are_split_from_prose_and_lose_only_the_indent_of_the_fence() {
     let (fences, prose) =
         split("a\n  ```sh\n  if\n    then\n  ```\nb\n````text\n```\n````\n");
     assert_eq!(fences[0].lines, ["if", "  then"]);

@@ -50,7 +50,8 @@ impl PidFile {
         let PidFile(Some(path)) = self else { return Ok(WrittenPidFile(None)) };
         let text = format!("{}\n", child.pid());
         let mut temporary = path.as_os_str().to_os_string();
-        // A random name, and O_EXCL: so it is no link that another user has made.
+        // A random name and O_EXCL (`create_new`): the write does not follow a link that
+        // another user has made.
         temporary.push(format!(".{}", Id::random()?));
         let write = || {
             let mut file = File::create_new(&temporary)?;
@@ -79,13 +80,13 @@ fn read(path: &Path) -> io::Result<String> {
         .read(true)
         .custom_flags(flags)
         .open(path)?
-        .take(LONGEST)
+        .take(READ_LIMIT)
         .read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// More bytes than any process id and its newline have.
-const LONGEST: u64 = 32;
+/// Enough bytes for any process id and its newline.
+const READ_LIMIT: u64 = 32;
 
 impl WrittenPidFile {
     /// Leaves the file, for a command that outlives this process.

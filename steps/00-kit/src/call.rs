@@ -15,8 +15,8 @@ use crate::narration;
 /// `why` is one short clause for the reader of the narration. `name` is the system call
 /// as its man page spells it. `operands` is what the call acts on, in words for people.
 ///
-/// The narration attributes the call to the step whose code calls this function. A
-/// function with `#[track_caller]` makes its calls on behalf of its caller's step.
+/// The narration shows the call under the step whose source file contains the call to
+/// this function. A function with `#[track_caller]` passes on the place of its own caller.
 ///
 /// ```ignore
 /// kit::call("the name it sees", "sethostname", name, || sethostname(name))?;
@@ -30,6 +30,7 @@ pub fn call<T: Outcome, E: Into<io::Error>>(
 ) -> Result<T> {
     match run() {
         Ok(outcome) => {
+            // Only `show` may be slow: `narrate` does nothing when the narration is off.
             if let Some(result) = narration::is_on().then(|| outcome.show()).flatten() {
                 narration::narrate(name, &operands, result, why);
             }

@@ -66,8 +66,8 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens a directory from which other paths are resolved. It can be neither read nor
-/// changed through the descriptor (O_PATH).
+/// Opens a directory only as a starting point for openat(2) and the like (O_PATH). The
+/// descriptor itself cannot be read, nor used with fchmod(2).
 ///
 /// # Errors
 /// The kernel's reason of open(2); ENOTDIR when it is no directory.
@@ -87,8 +87,8 @@ pub fn if_exists<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Tells whether `path` still names the open file. A lock on a directory that has been
-/// removed meanwhile protects nothing.
+/// Tells whether `path` still names the open file or directory. Callers ask this after
+/// they have locked it: a lock on something that was removed meanwhile protects nothing.
 ///
 /// # Errors
 /// When the file or the path cannot be examined.

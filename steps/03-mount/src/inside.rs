@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 
 pub use crate::make::{TargetKind, make};
-pub use crate::resolve::{open, own_directory};
+pub use crate::resolve::{open, open_directory_without_links};
 
-use crate::resolve::open_path;
+use crate::resolve::open_silently;
 
 /// Whether a missing mount target is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ fn refuse_reserved(
     path: &Path,
     target: BorrowedFd<'_>,
 ) -> Result<()> {
-    let is_target = |path: &str| match open_path(root, Path::new(path)) {
+    let is_target = |path: &str| match open_silently(root, Path::new(path)) {
         Ok(directory) => is_same(directory.as_fd(), target),
         Err(rustix::io::Errno::NOENT) => Ok(false),
         Err(error) => Err(error).with_context(|| format!("open {path}")),

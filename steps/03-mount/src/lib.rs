@@ -59,7 +59,7 @@ pub fn proc(root: BorrowedFd<'_>) -> Result<()> {
         NOSUID_NODEV_NOEXEC,
         "a /proc that shows this PID namespace",
     )?;
-    proc.attach(&inside::own_directory(root, "/proc")?, "/proc")
+    proc.attach(&inside::open_directory_without_links(root, "/proc")?, "/proc")
 }
 // ANCHOR_END: proc
 

@@ -10,7 +10,7 @@ use kit::{Failure, Hint};
 use nix::errno::Errno;
 use rustix::fs::{Mode, OFlags, mkdirat, readlinkat};
 
-use crate::resolve::{open_path, open_path_nofollow};
+use crate::resolve::{open_silently, open_silently_nofollow};
 
 /// The kind of file that a mount target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ const MAX_LINKS: usize = 40;
 /// system is read-only or full.
 #[track_caller]
 pub fn make(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> Result<()> {
-    if open_path(root, path).is_ok() {
+    if open_silently(root, path).is_ok() {
         return Ok(());
     }
     if path.components().any(|part| part == Component::ParentDir) {
@@ -67,12 +67,12 @@ fn make_or_follow(
     while let Some(part) = parts.next() {
         let above = so_far.clone();
         so_far.push(part);
-        match open_path(root, &so_far) {
+        match open_silently(root, &so_far) {
             Ok(_) => continue,
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => {}
             Err(error) => lookup_failed(&so_far, error)?,
         }
-        match open_path_nofollow(root, &so_far) {
+        match open_silently_nofollow(root, &so_far) {
             Ok(link) => {
                 let to = readlinkat(link, "", Vec::new())
                     .with_context(|| format!("readlink {}", so_far.display()))?;
@@ -99,8 +99,8 @@ fn make_part(
     kind: TargetKind,
 ) -> Result<()> {
     let name = path.file_name().unwrap_or_default();
-    let above =
-        open_path(root, above).with_context(|| format!("open {}", above.display()))?;
+    let above = open_silently(root, above)
+        .with_context(|| format!("open {}", above.display()))?;
     match kind {
         TargetKind::File => make_file(&above, name, path),
         TargetKind::Directory => make_directory(&above, name, path),

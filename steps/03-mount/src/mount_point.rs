@@ -8,7 +8,7 @@ use kit::Failure;
 use rustix::fs::{FileType, fstat};
 
 use crate::make::{self, TargetKind};
-use crate::resolve::open_path;
+use crate::resolve::open_silently;
 
 /// Makes an empty file at `path` inside `root`, as [`inside::make`] does.
 ///
@@ -22,7 +22,7 @@ pub fn make(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
 }
 
 fn refuse_unless_regular_file(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
-    let found = open_path(root, path).and_then(fstat);
+    let found = open_silently(root, path).and_then(fstat);
     let found = found.with_context(|| format!("stat {}", path.display()))?;
     match FileType::from_raw_mode(found.st_mode) {
         FileType::RegularFile => Ok(()),

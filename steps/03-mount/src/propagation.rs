@@ -21,13 +21,14 @@ pub enum Propagation {
 
 impl Propagation {
     // ANCHOR: isolate
-    /// Keeps all later mounts of this process from the host. Call it right after the
-    /// clone.
+    /// Makes sure that no later mount of this process appears on the host. Call it right
+    /// after the clone. `shared` is separated from the host first, too: [`Self::share`]
+    /// starts a peer group of its own.
     ///
     /// # Errors
     /// The kernel's, from mount(2).
-    // Task 3.1: distributions mount / shared, and it stays shared in a new mount
-    // namespace. Without this, mounting /proc would cover the host's.
+    // Task 3.1: distributions make the root mount shared, and it stays shared in a new
+    // mount namespace. Without this, mounting /proc would cover the host's.
     pub fn isolate(self) -> Result<()> {
         match self {
             Propagation::Private | Propagation::Shared => {

@@ -16,8 +16,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 ///
 /// # Errors
 /// The kernel's, from openat2(2).
-// Task 3.4: with O_PATH, which only refers to the file, and resolved as if `root` were
-// /.
+// Task 3.4: opens with O_PATH (the descriptor only refers to the file), and resolves the
+// path as if `root` were `/`.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     kit::call(
         "looked up inside the root: no link leads out",
@@ -35,8 +35,12 @@ pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 /// # Errors
 /// When a part of the path is a link, and the kernel's other errors of openat2(2).
 #[track_caller]
-pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
+pub fn open_directory_without_links(
+    root: BorrowedFd<'_>,
+    path: &str,
+) -> Result<OwnedFd> {
     let flags = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    // The final `.` makes anything but a directory fail with ENOTDIR.
     let directory = Path::new(path).join(".");
     kit::call("the root's own directory: no link is followed", "openat2", path, || {
         resolve(root, &directory, OFlags::PATH, flags)
@@ -57,15 +61,15 @@ pub fn own_directory(root: BorrowedFd<'_>, path: &str) -> Result<OwnedFd> {
 
 /// Opens a path as [`open`] does, without narration, for a caller that only checks
 /// whether the file exists.
-pub(crate) fn open_path(
+pub(crate) fn open_silently(
     root: BorrowedFd<'_>,
     path: &Path,
 ) -> rustix::io::Result<OwnedFd> {
     resolve(root, path, OFlags::PATH, ResolveFlags::IN_ROOT)
 }
 
-/// As [`open_path`], but if the path ends in a symbolic link, opens the link itself.
-pub(crate) fn open_path_nofollow(
+/// As [`open_silently`], but if the path ends in a symbolic link, opens the link itself.
+pub(crate) fn open_silently_nofollow(
     root: BorrowedFd<'_>,
     path: &Path,
 ) -> rustix::io::Result<OwnedFd> {
@@ -96,11 +100,12 @@ mod tests {
     use crate::test_root::TestRoot;
 
     #[test]
-    fn a_symbolic_link_is_not_the_roots_own_directory() {
+    fn a_directory_behind_a_symbolic_link_is_refused() {
         let root = TestRoot::new("own");
         fs::create_dir(root.path().join("other")).unwrap();
         let own = |path: &str| {
-            own_directory(root.as_fd(), path).map_err(|error| kit::errno(&error))
+            open_directory_without_links(root.as_fd(), path)
+                .map_err(|error| kit::errno(&error))
         };
         for (name, to) in
             [("host", "/etc"), ("inside", "/other"), ("relative", "other")]

@@ -61,7 +61,7 @@ pub fn mount(root: BorrowedFd<'_>) -> Result<()> {
     let without_node = make_nodes(dev.as_fd(), &DEVICES)?;
     make_links(dev.as_fd())?;
     make_directories(dev.as_fd())?;
-    dev.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
+    dev.attach(&inside::open_directory_without_links(root, "/dev")?, "/dev")?;
     without_node.iter().try_for_each(|device| bind_from_host(root, device))?;
 
     // pts(4): every mount of devpts is an instance of its own.
@@ -196,7 +196,7 @@ fn submount(
     why: &str,
 ) -> Result<()> {
     let mount = Detached::new(kind, options, attributes, why)?;
-    mount.attach(&inside::own_directory(root, path)?, path)
+    mount.attach(&inside::open_directory_without_links(root, path)?, path)
 }
 
 /// Binds the container's terminal to /dev/console. Source and target are both file

@@ -26,7 +26,7 @@ const MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
 // link, the image would choose what is covered.
 pub fn mount_defaults(root: BorrowedFd<'_>) -> Result<()> {
     mount::proc(root)?;
-    sysfs()?.attach(&inside::own_directory(root, "/sys")?, "/sys")?;
+    sysfs()?.attach(&inside::open_directory_without_links(root, "/sys")?, "/sys")?;
     dev::mount(root)
 }
 // ANCHOR_END: mount_defaults

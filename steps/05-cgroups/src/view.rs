@@ -41,7 +41,7 @@ impl Cgroup {
     /// # Errors
     /// When a mount fails.
     pub fn show_in(&self, root: BorrowedFd<'_>) -> Result<()> {
-        let target = inside::own_directory(root, MOUNT_POINT)?;
+        let target = inside::open_directory_without_links(root, MOUNT_POINT)?;
         match self.directories() {
             [only] if only.version() == Version::V2 => {
                 bind_read_only(only)?.attach(&target, MOUNT_POINT)
@@ -77,7 +77,7 @@ fn show_each(
     for directory in directories {
         let path = format!("{MOUNT_POINT}/{}", directory_name(directory)?);
         bind_read_only(directory)?
-            .attach(&inside::own_directory(root, &path)?, &path)?;
+            .attach(&inside::open_directory_without_links(root, &path)?, &path)?;
     }
     Ok(())
 }

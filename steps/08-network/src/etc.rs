@@ -94,7 +94,7 @@ fn clone_mounts(
     tmpfs: &Detached,
     files: &[File],
 ) -> Result<Vec<Detached>> {
-    tmpfs.attach(&inside::own_directory(root, "/dev")?, "/dev")?;
+    tmpfs.attach(&inside::open_directory_without_links(root, "/dev")?, "/dev")?;
     let clone = |(file, path): (&File, &str)| {
         Detached::bind_descriptor(file.as_fd(), path, Recursion::Alone)
     };

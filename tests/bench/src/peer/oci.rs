@@ -40,7 +40,7 @@ impl<'a> Runtime<'a> {
         self.session.scratch().join(format!("{}-state", self.name))
     }
 
-    fn program(&self) -> Command {
+    fn command_with_state(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(self.state());
         command
@@ -87,8 +87,8 @@ impl<'a> Runtime<'a> {
     }
 }
 
-/// A part of Docker's default: capabilities that a benchmark machine always has. Kiste
-/// drops none before step 9.
+/// Those of Docker's default capabilities that a benchmark machine always has. The runtimes
+/// are not quite equal in this: Kiste drops no capability before step 9.
 const CAPABILITIES: [&str; 5] =
     ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"];
 
@@ -112,13 +112,13 @@ impl Peer for Runtime<'_> {
             .with_context(|| format!("make {}", bundle.display()))?;
         fs::write(&config, self.config(start).to_string())
             .with_context(|| format!("write {}", config.display()))?;
-        let mut command = self.program();
+        let mut command = self.command_with_state();
         command.arg("run").arg("--bundle").arg(bundle).arg(start.id);
         Ok(command)
     }
 
     fn remove(&self, id: &str) {
-        let mut delete = self.program();
+        let mut delete = self.command_with_state();
         self.session.set_mount_namespace(self.hybrid, &mut delete);
         // Its output is ignored: usually there is nothing to remove.
         let _ = delete
