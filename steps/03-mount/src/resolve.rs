@@ -16,8 +16,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 ///
 /// # Errors
 /// The kernel's, from openat2(2).
-// Task 3.4: opens with O_PATH (the descriptor only refers to the file), and resolves the
-// path as if `root` were `/`.
+// Task 3.4: opens with O_PATH (the descriptor only refers to the file), and resolves
+// the path as if `root` were `/`.
 pub fn open(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     kit::call(
         "looked up inside the root: no link leads out",

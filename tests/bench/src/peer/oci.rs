@@ -87,8 +87,8 @@ impl<'a> Runtime<'a> {
     }
 }
 
-/// Those of Docker's default capabilities that a benchmark machine always has. The runtimes
-/// are not quite equal in this: Kiste drops no capability before step 9.
+/// The capabilities of Docker's default that a benchmark machine always has. The
+/// runtimes are not quite equal in this: Kiste drops no capability before step 9.
 const CAPABILITIES: [&str; 5] =
     ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"];
 
