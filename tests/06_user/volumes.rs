@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use kiste_tests::user::{GIDS, UIDS};
-use kiste_tests::{Distribution, Ran, User, host};
+use kiste_tests::{Distribution, Ran, User, host, rootfs};
 
 use crate::{root_with_idmapped_mounts, with_ranges, without_ranges};
 
@@ -54,6 +54,9 @@ fn with_userns_auto_volumes_that_only_the_hosts_root_can_reach_are_mounted() {
 
 #[test]
 fn no_mount_made_in_a_container_with_such_a_volume_reaches_the_host() {
+    if !rootfs::has_program("mount") {
+        return;
+    }
     let Some(fixture) = root_with_idmapped_mounts() else { return };
     let host = Distribution::start();
     let above = fixture.dir().join("of-another");
