@@ -58,6 +58,8 @@ mod memory;
 mod minimal_layer;
 #[path = "07_image/options.rs"]
 mod options;
+#[path = "07_image/other_users.rs"]
+mod other_users;
 #[path = "07_image/output.rs"]
 mod output;
 #[path = "07_image/peers.rs"]
