@@ -57,10 +57,16 @@ impl<T: Default> WatchedFile<T> {
     }
 
     fn read(&self) -> io::Result<String> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        // With O_NONBLOCK, the open of a FIFO does not wait for a writer (fifo(7)).
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.directory, &self.name, flags, Mode::empty())?;
+        let file = File::from(file);
+        if !file.metadata()?.is_file() {
+            let why = "it is no regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         let mut text = String::new();
-        File::from(file).take(MAX_SIZE).read_to_string(&mut text)?;
+        file.take(MAX_SIZE).read_to_string(&mut text)?;
         Ok(text)
     }
 }
