@@ -104,4 +104,18 @@ mod tests {
         fs::remove_dir_all(directory).unwrap();
         assert_eq!(get(), 0);
     }
+
+    #[test]
+    fn a_fifo_in_its_place_is_an_error_and_is_not_waited_for() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("file");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let opened: OwnedFd = File::open(temporary.path()).unwrap().into();
+        let mut watched = WatchedFile::<u32>::new(opened, "file");
+        let error = watched.get(|text| text.parse().ok()).unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "1").unwrap();
+        assert_eq!(*watched.get(|text| text.parse().ok()).unwrap(), 1);
+    }
 }
