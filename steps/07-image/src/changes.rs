@@ -38,7 +38,10 @@ pub(crate) fn changes(
     walk(&open_directory(upper)?, Path::new(""), &below, &mut changes)?;
     let is_made =
         |path: &Path| path.strip_prefix("/").is_ok_and(|it| made.contains(it));
-    changes.retain(|change| !matches!(change, Change::Added(path) if is_made(path)));
+    changes.retain(|change| match change {
+        Change::Added(path) | Change::Changed(path) => !is_made(path),
+        Change::Deleted(_) => true,
+    });
     Ok(changes)
 }
 

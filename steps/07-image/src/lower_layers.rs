@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, Dir, readlinkat, statat};
+use rustix::fs::{AtFlags, Dir, Stat, readlinkat, statat};
 use rustix::io::Errno;
 
 use crate::store::open_directory;
@@ -37,46 +37,40 @@ impl LowerLayers {
 
     /// Tells whether a file at this path is visible in these layers.
     pub(crate) fn shows(&self, path: &Path) -> Result<bool> {
-        for layer in &self.0 {
-            match visibility(layer, path)? {
-                Visibility::Visible => return Ok(true),
-                Visibility::Hidden => return Ok(false),
-                Visibility::Undecided => {}
-            }
-        }
-        Ok(false)
+        Ok(self.find(path)?.is_some())
     }
 
-    /// Returns the target of the symbolic link at this path; None if these layers show
-    /// no link there.
-    pub(crate) fn link_target(&self, path: &Path) -> Result<Option<PathBuf>> {
-        let (above, name) = split(path);
+    /// Finds the file that is visible at this path in these layers: the layer that has
+    /// it, and its metadata.
+    pub(crate) fn find(&self, path: &Path) -> Result<Option<(&OwnedFd, Stat)>> {
         for layer in &self.0 {
             match visibility(layer, path)? {
-                Visibility::Visible => {
-                    let directory = open(layer, above);
-                    let target =
-                        directory.and_then(|it| readlinkat(it, name, Vec::new()));
-                    let target =
-                        target.ok().map(|it| OsString::from_vec(it.into_bytes()));
-                    return Ok(target.map(PathBuf::from));
-                }
+                Visibility::Visible(found) => return Ok(Some((layer, found))),
                 Visibility::Hidden => return Ok(None),
                 Visibility::Undecided => {}
             }
         }
         Ok(None)
     }
+
+    /// Returns the target of the symbolic link at this path; None if these layers show
+    /// no link there.
+    pub(crate) fn link_target(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let Some((layer, _)) = self.find(path)? else { return Ok(None) };
+        let (above, name) = split(path);
+        let target = open(layer, above).and_then(|it| readlinkat(it, name, Vec::new()));
+        Ok(target.ok().map(|it| OsString::from_vec(it.into_bytes()).into()))
+    }
 }
 
 /// Splits a path below the top into its directory and its name.
-fn split(path: &Path) -> (&Path, &OsStr) {
+pub(crate) fn split(path: &Path) -> (&Path, &OsStr) {
     (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default())
 }
 
 /// Whether one layer shows a file.
 enum Visibility {
-    Visible,
+    Visible(Stat),
     /// This layer does not have it, and hides the layers below.
     Hidden,
     /// This layer does not have it, and the layers below decide.
@@ -93,7 +87,7 @@ fn visibility(layer: &OwnedFd, path: &Path) -> Result<Visibility> {
     };
     match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(found) if is_whiteout(&found) => Ok(Visibility::Hidden),
-        Ok(_) => Ok(Visibility::Visible),
+        Ok(found) => Ok(Visibility::Visible(found)),
         Err(Errno::NOENT) => hidden_by_opaque(layer, above),
         Err(error) => Err(error).with_context(|| format!("stat({})", path.display())),
     }

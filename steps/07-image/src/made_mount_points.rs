@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mount::{Request, Source};
-use rustix::fs::{AtFlags, FileType, statat};
+use rustix::fs::{AtFlags, FileType, Stat, statat};
 
-use crate::lower_layers::{LowerLayers, open, read_names};
+use crate::lower_layers::{LowerLayers, open, read_names, split};
 use crate::store::open_directory;
+use crate::unpack::is_opaque;
 
 /// Returns the paths at which the runtime mounts files of its own, below the top of the
 /// root file system.
@@ -28,7 +29,7 @@ pub(crate) fn mount_points(requests: &[Request]) -> Vec<PathBuf> {
 
 /// Finds the mount points among `paths` that the runtime has made: those that the
 /// `layers` below do not have, and that are still empty. A directory that has only such
-/// entries was made for them.
+/// entries was made for them, or copied up from the layers below.
 pub(crate) fn find_made(
     upper: &Path,
     layers: &[PathBuf],
@@ -41,10 +42,13 @@ pub(crate) fn find_made(
     for path in paths {
         let path = follow_links(&merged, path)?;
         for path in path.ancestors().filter(|path| !path.as_os_str().is_empty()) {
-            if !is_empty_but_for(&made, &upper, path)? || below.shows(path)? {
-                break;
-            }
-            made.insert(path.to_path_buf());
+            let Some(found) = find_without_others(&made, &upper, path)? else { break };
+            match below.find(path)? {
+                Some((_, lower)) if !is_copied_up(&upper, path, &found, &lower) => {
+                    break;
+                }
+                _ => made.insert(path.to_path_buf()),
+            };
         }
     }
     Ok(made)
@@ -81,30 +85,37 @@ fn follow_links(layers: &LowerLayers, path: &Path) -> Result<PathBuf> {
     Ok(reached)
 }
 
-/// Tells whether there is an empty file at this path, or a directory with no other
-/// entries than these.
-fn is_empty_but_for(
+/// Finds the empty file at this path, or the directory with no other entries than
+/// these. None if there is another file.
+fn find_without_others(
     made: &BTreeSet<PathBuf>,
     upper: &OwnedFd,
     path: &Path,
-) -> Result<bool> {
-    let (above, name) =
-        (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or_default());
-    let Ok(above) = open(upper, above) else {
-        return Ok(false);
+) -> Result<Option<Stat>> {
+    let (above, name) = split(path);
+    let found = open(upper, above)
+        .and_then(|above| statat(above, name, AtFlags::SYMLINK_NOFOLLOW));
+    let Ok(found) = found else { return Ok(None) };
+    let is_wanted = match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => found.st_size == 0,
+        FileType::Directory => match open(upper, path) {
+            Ok(directory) => {
+                let names = read_names(&directory, path)?;
+                names.iter().all(|name| made.contains(&path.join(name)))
+            }
+            Err(_) => false,
+        },
+        _ => false,
     };
-    let Ok(found) = statat(&above, name, AtFlags::SYMLINK_NOFOLLOW) else {
-        return Ok(false);
-    };
-    match FileType::from_raw_mode(found.st_mode) {
-        FileType::RegularFile => Ok(found.st_size == 0),
-        FileType::Directory => {
-            let Ok(directory) = open(upper, path) else {
-                return Ok(false);
-            };
-            let names = read_names(&directory, path)?;
-            Ok(names.iter().all(|name| made.contains(&path.join(name))))
-        }
-        _ => Ok(false),
-    }
+    Ok(is_wanted.then_some(found))
+}
+
+/// Tells whether overlayfs has copied up a directory without a change. An opaque one
+/// hides what is below it.
+fn is_copied_up(upper: &OwnedFd, path: &Path, found: &Stat, lower: &Stat) -> bool {
+    let properties = |it: &Stat| (it.st_mode, it.st_uid, it.st_gid);
+    let is_directory = FileType::from_raw_mode(lower.st_mode) == FileType::Directory;
+    is_directory
+        && properties(found) == properties(lower)
+        && open(upper, path).is_ok_and(|directory| !is_opaque(directory))
 }
