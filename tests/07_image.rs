@@ -42,6 +42,8 @@ mod formats;
 mod full_disk;
 #[path = "07_image/hostile.rs"]
 mod hostile;
+#[path = "07_image/ids.rs"]
+mod ids;
 #[path = "07_image/killed.rs"]
 mod killed;
 #[path = "07_image/layers.rs"]
@@ -56,6 +58,8 @@ mod memory;
 mod minimal_layer;
 #[path = "07_image/options.rs"]
 mod options;
+#[path = "07_image/other_users.rs"]
+mod other_users;
 #[path = "07_image/output.rs"]
 mod output;
 #[path = "07_image/peers.rs"]

@@ -11,6 +11,8 @@ use kiste_tests::{Step, World, step};
 mod bridge;
 #[path = "08_network/closed_stdout.rs"]
 mod closed_stdout;
+#[path = "08_network/directory.rs"]
+mod directory;
 #[path = "08_network/dns.rs"]
 mod dns;
 #[path = "08_network/etc.rs"]

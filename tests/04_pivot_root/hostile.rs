@@ -231,6 +231,58 @@ fn a_link_to_proc_sys_or_dev_is_refused_as_a_target() {
         .assert_stderr_contains("/dev cannot be mounted over");
 }
 
+/// The user may name a file in /dev. An image may not choose one by a link at the target
+/// of a volume.
+#[test]
+fn no_link_of_the_image_chooses_what_a_volume_covers_in_dev_or_sys() {
+    let Some(fixture) = fixture() else { return };
+    let (source, root) = (fixture.dir().join("source"), fixture.rootfs());
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "of the volume\n").unwrap();
+    fs::create_dir(root.join("real")).unwrap();
+    for (name, to) in [
+        ("terminals", "/dev/pts"),
+        ("memory", "dev/shm"),
+        ("queues", "real/../dev/mqueue"),
+        ("devices", "/dev"),
+        ("nothing", "/dev/null"),
+        ("setting", "/sys/kernel"),
+        ("made", "/dev/made"),
+        ("twice", "memory"),
+        ("run", "/real"),
+    ] {
+        let _ = fs::remove_file(root.join(name));
+        let _ = fs::remove_dir(root.join(name));
+        symlink(to, root.join(name)).unwrap();
+    }
+    let volume = |of: &str, target: &str| format!("{}{of}:{target}", source.display());
+    for (of, target, default) in [
+        ("", "/terminals", "/dev"),
+        ("", "/memory", "/dev"),
+        ("", "/queues", "/dev"),
+        ("", "/twice", "/dev"),
+        ("", "/devices/shm", "/dev"),
+        ("/file", "/nothing", "/dev"),
+        ("", "/setting", "/sys"),
+        ("", "/made", "/dev"),
+    ] {
+        let ran = fixture.run(&["-v", &volume(of, target)], &["echo", "it runs"]);
+        let why = format!("a symbolic link leads into {default}, which cannot be");
+        ran.exits(125).assert_stderr_contains(&format!("{target}: {why}"));
+        assert_eq!(ran.out, "");
+    }
+    host::assert_dev_null_is_a_device();
+    let shm = volume("", "/dev/shm");
+    fixture
+        .run(&["-v", &shm], &["cat", "/dev/shm/file"])
+        .assert_stdout("of the volume");
+    // A link may lead to another mount of the user's.
+    let (below, memory) = (volume("", "/run/below"), "/real");
+    fixture
+        .run(&["--tmpfs", memory, "-v", &below], &["cat", "/real/below/file"])
+        .assert_stdout("of the volume");
+}
+
 /// CVE-2021-30465 and 2024-45310: a directory becomes a link to the host while the
 /// runtime mounts on it.
 #[test]

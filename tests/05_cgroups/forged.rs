@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use kiste_tests::exchange::{Exchange, OTHER_USER};
 use kiste_tests::{Fixture, Running, host};
 
 use crate::fixture;
@@ -128,6 +129,42 @@ fn a_run_directory_that_others_can_write_to_is_refused_by_run_and_gc() {
         );
         assert!(host::is_alive(living.pid), "{reason}");
     }
+    living.end().exits(4);
+}
+
+/// A user who owns the directory above could exchange the checked directory for another,
+/// whose notes name any cgroup.
+#[test]
+fn a_run_directory_that_another_user_exchanges_is_refused() {
+    let Some(fixture) = fixture() else { return };
+    fs::set_permissions(fixture.dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    let living = fixture.start(&[], &["sh", "-c", "read line; exit 4"]);
+    let above = fixture.dir().join("of-a-user");
+    let (run_dirs, forged) = (above.join("run"), above.join("forged"));
+    forge_note_about(&fixture, &forged, &living);
+    host::chown_recursive(&above, OTHER_USER, OTHER_USER);
+    fs::create_dir(&run_dirs).unwrap();
+    fs::set_permissions(&run_dirs, fs::Permissions::from_mode(0o700)).unwrap();
+    let exchange = Exchange::start(&run_dirs, &forged);
+    for _ in 0..20 {
+        let gc = fixture.call(["gc", "--run-dir", run_dirs.to_str().unwrap()]);
+        let run = fixture.arguments(&[], &["true"]);
+        let own = fixture.run_dirs();
+        let run = run.into_iter().map(|it| match it == own {
+            true => run_dirs.clone().into(),
+            false => it,
+        });
+        let run = fixture.call(run.collect::<Vec<_>>());
+        for (ran, code) in [(gc, 1), (run, 125)] {
+            ran.exits(code)
+                .assert_stderr_contains(&format!("belongs to uid {OTHER_USER}"))
+                .assert_stderr_contains("--run-dir");
+        }
+        assert!(host::is_alive(living.pid));
+    }
+    drop(exchange);
+    let made = [&run_dirs, &forged].map(|dir| fs::read_dir(dir).unwrap().count());
+    assert_eq!(made.iter().sum::<usize>(), 1, "nothing was added: {made:?}");
     living.end().exits(4);
 }
 

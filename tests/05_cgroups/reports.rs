@@ -114,7 +114,7 @@ fn without_root_the_error_is_one_clear_sentence() {
     fs::set_permissions(fixture.dir(), fs::Permissions::from_mode(0o755)).unwrap();
     let writable = fixture.dir().join("anybody's");
     fs::create_dir(&writable).unwrap();
-    fs::set_permissions(&writable, fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&writable, fs::Permissions::from_mode(0o1777)).unwrap();
     for (run_dir, reason) in [
         (fixture.dir().join("roots"), "Permission denied"),
         (writable.join("run"), "not delegated to you"),

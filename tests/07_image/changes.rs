@@ -167,6 +167,25 @@ fn mounts_are_not_committed() {
     });
 }
 
+/// Docker, too, leaves out the mount points of /proc, /sys and /dev, and keeps those of
+/// volumes.
+#[test]
+fn mount_points_that_the_runtime_makes_are_not_committed() {
+    as_root_and_as_user(|store| {
+        let removed = ["proc", "sys", "dev"].map(Entry::whiteout);
+        let removed = removed.into_iter().fold(Archive::new(), Archive::with).end();
+        store.load_on_minimal_layer(&[removed]);
+        let options = ["--tmpfs", "/memory", "--commit", "small:2"];
+        store.sh("small:1", &options, "echo x > /made; : > /empty").exits(0);
+        let mut lines: Vec<String> = Vec::new();
+        let ran = store.call(&["diff", "small:2"]);
+        lines.extend(ran.exits(0).out.lines().map(String::from));
+        lines.sort();
+        assert_eq!(lines, ["A /empty", "A /made", "A /memory"]);
+        store.run("small:2", &[], &["cat", "/made"]).assert_stdout("x");
+    });
+}
+
 #[test]
 fn a_command_that_fails_to_start_is_not_committed() {
     as_root_and_as_user(|store| {

@@ -250,6 +250,34 @@ fn a_note_that_cannot_be_read_stops_the_removal_of_layers() {
     store.assert_empty("gc");
 }
 
+#[test]
+fn no_command_waits_for_a_note_or_reads_2_gib_of_it() {
+    let Some(store) = root() else { return };
+    store.import(minimal_layer(), "small:1");
+    let orphan = Container::orphan(&store, "small:1");
+    let note = orphan.note_path(&store);
+    let mkfifo = || nix::unistd::mkfifo(&note, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let sparse = || fs::File::create(&note).unwrap().set_len(2 << 30).unwrap();
+    let link = || std::os::unix::fs::symlink("/dev/zero", &note).unwrap();
+    for make in [&mkfifo as &dyn Fn(), &sparse, &link] {
+        fs::remove_file(&note).unwrap();
+        make();
+        for ran in [
+            store.gc(),
+            store.call(&["tag", "small:1", "two:1"]),
+            store.call(&["rmi", "two:1"]),
+        ] {
+            if ran.code != 0 {
+                ran.exits(1).assert_stderr_contains("container.json");
+            }
+        }
+        assert!(store.gc().code != 0, "nothing is removed");
+        orphan.assert_kept(&store);
+    }
+    fs::remove_dir_all(store.path().join("containers").join(&orphan.id)).unwrap();
+    store.gc().exits(0);
+}
+
 /// The runtime completes a note before its directory gets its name. Afterwards only a
 /// power failure can empty the note, and no container survives that.
 #[test]

@@ -112,6 +112,80 @@ fn a_symbolic_link_in_the_image_does_not_lead_to_the_host() {
     assert!(!Path::new("/nowhere").exists());
 }
 
+/// The image would choose what the files cover in the container's /dev, /proc or /sys.
+#[test]
+fn a_symbolic_link_into_dev_proc_or_sys_is_refused() {
+    let Some(host) = host() else { return };
+    let rootfs = host.fixture.rootfs().to_path_buf();
+    for name in FILES {
+        let file = rootfs.join(name);
+        for (to, what) in [
+            ("/dev/null", "a symbolic link leads into /dev"),
+            ("../dev/shm/hosts", "a symbolic link leads into /dev"),
+            ("/proc/sys/kernel/core_pattern", "what is in /proc"),
+            ("/proc/self/mounts", "what is in /proc"),
+            ("/sys/kernel/profiling", "a symbolic link leads into /sys"),
+        ] {
+            let _ = fs::remove_file(&file);
+            symlink(to, &file).unwrap();
+            let ran = host.run(&["-v", "/dev/zero:/zero"], &["echo", "it runs"]);
+            ran.exits(125).assert_stderr_contains(&format!("/{name}"));
+            let is_missing = ran.err.contains("ENOENT"); // not in this /dev or /sys
+            assert!(ran.err.contains(what) || is_missing, "{to}: {ran:?}");
+            assert_eq!(ran.out, "");
+        }
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn the_mount_points_are_neither_committed_nor_listed_as_changes() {
+    let Some(host) = host() else { return };
+    let files = |name: &str| host.fixture.rootfs().join(name);
+    for name in FILES.iter().chain(&["etc/passwd"]) {
+        let _ = fs::remove_file(files(name));
+    }
+    symlink("../run/resolve/stub.conf", files("etc/resolv.conf")).unwrap();
+    let store = host.fixture.store();
+    let store = store.to_str().unwrap();
+    let archive = host.fixture.dir().join("image.tar");
+    let packed = std::process::Command::new("tar")
+        .arg("-C")
+        .arg(host.fixture.rootfs())
+        .args(["--exclude=./proc", "--exclude=./sys", "--exclude=./dev", "-cf"])
+        .args([archive.as_os_str(), ".".as_ref()])
+        .status();
+    assert!(packed.unwrap().success());
+    let archive = archive.to_str().unwrap();
+    host.fixture.call(["import", "--store", store, archive, "one:1"]).exits(0);
+    let image = ["--image", "one:1", "--commit", "two:1", "-v", "/dev/null:/volume"];
+    let script = "echo new > /etc/new; rm -f /etc/hosts; mkdir -p /run/resolve/more";
+    host.run(&image, &["sh", "-c", script]).exits(0);
+    let changes = |of: &str| {
+        let changes = host.fixture.call(["diff", "--store", store, of]);
+        let mut lines: Vec<_> =
+            changes.exits(0).out.lines().map(String::from).collect();
+        lines.sort_by(|one, other| one[2..].cmp(&other[2..]));
+        lines
+    };
+    // As in Docker, the target of a volume is a change.
+    let expected =
+        ["C /etc", "A /etc/new", "A /run/resolve", "A /run/resolve/more", "A /volume"];
+    let without_run = |mut lines: Vec<String>| {
+        lines.retain(|line| &line[2..] != "/run");
+        lines
+    };
+    assert_eq!(without_run(changes("two:1")), expected);
+
+    let script = ["sh", "-c", "echo ready; exec sleep 1000"];
+    let mut running = host.start(&["--image", "one:1"], &script);
+    running.wait_for("ready");
+    let id = fs::read_dir(host.fixture.store().join("containers")).unwrap().next();
+    let id = id.unwrap().unwrap().file_name().into_string().unwrap();
+    assert_eq!(changes(&id), [""; 0]);
+    drop(running);
+}
+
 #[test]
 fn a_mount_point_that_is_not_a_regular_file_is_refused() {
     let Some(host) = host() else { return };

@@ -19,6 +19,7 @@ pub mod archive;
 mod by_hand;
 pub mod checkout;
 mod distribution;
+pub mod exchange;
 pub mod explain;
 mod fixture;
 pub mod help;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::with_errno_names;
 use crate::narration::Format;
-use crate::output::print;
+use crate::output::{print, print_json};
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,11 +72,10 @@ impl Check {
 /// # Errors
 /// When stdout cannot be written.
 pub fn run(format: Format, checks: &[Check]) -> Result<ExitCode> {
-    let text = match format {
-        Format::Json => serde_json::to_string_pretty(checks)? + "\n",
-        Format::Text => render(checks),
-    };
-    print(text)?;
+    match format {
+        Format::Json => print_json(&checks)?,
+        Format::Text => print(render(checks))?,
+    }
     let fails = checks.iter().any(|check| check.verdict == Verdict::Fails);
     Ok(ExitCode::from(u8::from(fails)))
 }

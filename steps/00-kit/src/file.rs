@@ -2,13 +2,13 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use rustix::io::read;
 use rustix::process::geteuid;
 
@@ -42,8 +42,27 @@ pub fn read_kernel_file(path: impl AsRef<Path>) -> io::Result<String> {
 /// The kernel's reason of open(2) or read(2); `InvalidData` when the file is not a
 /// regular file, or is longer.
 pub fn read_document(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    read_whole(open_regular(path)?, longest)
+}
+
+/// Reads a whole document as [`read_document`] does, at a path below an open directory.
+/// No part of the path is a symbolic link or leads out: openat2(2).
+///
+/// # Errors
+/// As [`read_document`]; ELOOP or EXDEV when the path leads elsewhere.
+pub fn read_document_below(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    longest: u64,
+) -> io::Result<Vec<u8>> {
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let file = openat2(directory, path, REGULAR, Mode::empty(), how)?;
+    read_whole(refuse_unless_regular(file.into())?, longest)
+}
+
+fn read_whole(file: File, longest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let size = open_regular(path)?.take(longest + 1).read_to_end(&mut bytes)?;
+    let size = file.take(longest + 1).read_to_end(&mut bytes)?;
     if size as u64 > longest {
         let why = format!("it is longer than {longest} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -56,9 +75,17 @@ pub fn read_document(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The kernel's reason of open(2); `InvalidData` when it is no regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    // With O_NONBLOCK, the open of a FIFO does not wait for a writer (fifo(7)).
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(open(path, flags, Mode::empty())?);
+    refuse_unless_regular(open(path, REGULAR, Mode::empty())?.into())
+}
+
+/// The flags that open a regular file to read it. With O_NONBLOCK, the open of a FIFO
+/// does not wait for a writer (fifo(7)).
+const REGULAR: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC);
+
+fn refuse_unless_regular(file: File) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         let why = "it is no regular file";
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -149,6 +176,26 @@ mod tests {
         assert!(read_document(&path("link"), 4).is_err());
         let error = read_document(&path("it"), 3).unwrap_err();
         assert!(error.to_string().contains("longer than 3 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_document_below_a_directory_is_found_by_no_link_and_by_no_way_out() {
+        use std::os::fd::AsFd;
+        let scratch = tempfile::tempdir().unwrap();
+        let path = |name: &str| scratch.path().join(name);
+        std::fs::create_dir_all(path("top/below")).unwrap();
+        std::fs::write(path("top/below/it"), "text").unwrap();
+        std::fs::write(path("outside"), "secret").unwrap();
+        std::os::unix::fs::symlink("below", path("top/link")).unwrap();
+        let top = File::open(path("top")).unwrap();
+        let read = |path: &str| read_document_below(top.as_fd(), Path::new(path), 4);
+        assert_eq!(read("below/it").unwrap(), b"text");
+        let outside = path("outside");
+        for path in
+            ["link/it", "../outside", outside.to_str().unwrap(), "below", "none"]
+        {
+            assert!(read(path).is_err(), "{path}");
+        }
     }
 
     #[test]

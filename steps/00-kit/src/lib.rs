@@ -26,6 +26,7 @@ mod liveness;
 mod lock;
 pub mod narration;
 mod output;
+mod parent_owners;
 mod process_identity;
 pub mod program;
 mod run_dir;
@@ -42,13 +43,16 @@ pub use failure::{
 };
 pub use file::{
     ensure_private, if_exists, is_still_at, open_directory, open_regular,
-    read_document, read_kernel_file,
+    read_document, read_document_below, read_kernel_file,
 };
 pub use find_program::find_program;
 pub use id::{Id, host_name, random};
 pub use liveness::liveness;
-pub use output::{notice, print, warn, warn_error};
+pub use output::{notice, print, print_json, warn, warn_error};
+pub use parent_owners::refuse_exchangeable;
 pub use process_identity::{Liveness, ProcessIdentity};
 pub use run_dir::{Abandoned, Owner, RunDir};
 pub use state_file::STATE_FILE;
-pub use write_atomically::{Durability, temporary_name, write_atomically};
+pub use write_atomically::{
+    Durability, temporary_name, write_atomically, write_atomically_below,
+};

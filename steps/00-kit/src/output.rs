@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use serde::Serialize;
 
 use crate::failure::{Failure, escape_control_characters, with_errno_names};
 
@@ -23,6 +24,24 @@ pub fn print(text: impl Display) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Prints a result to stdout as JSON.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    print(escape_in_json(&serde_json::to_string_pretty(value)?) + "\n")
+}
+
+/// Escapes the control characters that JSON allows in strings: DEL and C1, U+0080 to
+/// U+009F. Some terminals obey U+009B as they obey `ESC [`.
+fn escape_in_json(json: &str) -> String {
+    let escape = |c: char| match c {
+        '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(c)),
+        _ => c.into(),
+    };
+    json.chars().map(escape).collect()
 }
 
 /// Prints `warning: WHAT` to stderr.
@@ -47,7 +66,11 @@ pub fn warn_error(what: impl Display, error: &anyhow::Error) {
 pub(crate) fn print_hint(failure: &Failure) {
     let bold = Style::new().bold();
     if let Some(hint) = failure.hint_text() {
-        let _ = writeln!(anstream::stderr(), "{bold}hint:{bold:#} {hint}");
+        let _ = writeln!(
+            anstream::stderr(),
+            "{bold}hint:{bold:#} {}",
+            readable_lines(&hint)
+        );
     }
 }
 
@@ -74,6 +97,14 @@ mod tests {
     #[test]
     fn a_message_keeps_its_lines_and_cannot_steer_the_terminal() {
         assert_eq!(readable_lines(&"one\n\x1b[2Jtwo"), "one\n\\u{1b}[2Jtwo");
+    }
+
+    #[test]
+    fn json_is_the_same_value_without_control_characters() {
+        let text = "\u{1b}[2J\u{7f}\u{80}\u{9b}2J\u{9f}\u{a0}ä";
+        let json = escape_in_json(&serde_json::to_string(text).unwrap());
+        assert_eq!(json, r#""\u001b[2J\u007f\u0080\u009b2J\u009f ä""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

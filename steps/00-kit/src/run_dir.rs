@@ -17,6 +17,7 @@ use crate::failure::Hint;
 use crate::file::{ensure_private, if_exists};
 use crate::id::Id;
 use crate::lock::{lock, read_file, try_lock};
+use crate::parent_owners::refuse_exchangeable;
 use crate::process_identity::{Liveness, ProcessIdentity};
 use crate::state_file::liveness_by_state;
 
@@ -55,11 +56,12 @@ impl RunDir {
     ///
     /// # Errors
     /// When the directory cannot be made: no rights, a read-only or full file system;
-    /// or when others can write to `parent`, so that `gc` could not trust the notes
-    /// in it.
+    /// or when others can write to `parent` or exchange it, so that `gc` could not
+    /// trust the notes in it.
     #[track_caller]
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
         let path = parent.join(id.as_str());
+        refuse_exchangeable(parent).hint(PRIVATE_RUN_DIR)?;
         loop {
             call("the note that this container lives", "mkdir", path.display(), || {
                 make_with_parent(&path)
@@ -240,18 +242,19 @@ impl Abandoned {
     }
 }
 
-/// Refuses a parent that others can write to. As root, `gc` kills and removes what the
+/// Refuses a parent that others can write to, or can exchange. As root, `gc` kills and removes what the
 /// notes in it name; so a user who can write a note could have any cgroup removed. The
 /// sticky bit of /tmp does not help: every user may make new entries there.
 fn refuse_shared(parent: &Path, found: &fs::Metadata) -> Result<()> {
     let hint = match found.uid() {
         0 if !geteuid().is_root() => OWNED_BY_ROOT,
-        _ => {
-            "what is noted there is killed and removed: let --run-dir be one that only you can write to"
-        }
+        _ => PRIVATE_RUN_DIR,
     };
-    ensure_private(parent, found).hint(hint)
+    ensure_private(parent, found).hint(hint)?;
+    refuse_exchangeable(parent).hint(PRIVATE_RUN_DIR)
 }
+
+const PRIVATE_RUN_DIR: &str = "what is noted there is killed and removed: let --run-dir be one that only you can write to";
 
 const OWNED_BY_ROOT: &str = "the run directory belongs to root: use sudo";
 

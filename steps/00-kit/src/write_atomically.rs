@@ -40,24 +40,20 @@ pub fn write_atomically(
     let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
     let directory =
         path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_below(open_to_flush(directory)?.as_fd(), name, bytes, mode, durability)
+    write_atomically_below(
+        open_to_flush(directory)?.as_fd(),
+        name,
+        bytes,
+        mode,
+        durability,
+    )
 }
 
-/// Returns the name of a file while it is being written: `.NAME.new`, in the same
-/// directory, because rename(2) does not cross file systems.
-pub fn temporary_name(name: &OsStr) -> OsString {
-    let mut temporary = OsString::from(".");
-    temporary.push(name);
-    temporary.push(".new");
-    temporary
-}
-
-fn open_to_flush(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(open(path, flags, Mode::empty())?)
-}
-
-fn write_below(
+/// Replaces a file as [`write_atomically`] does, in an open directory.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_atomically_below(
     dir: BorrowedFd<'_>,
     name: &OsStr,
     bytes: &[u8],
@@ -76,6 +72,20 @@ fn write_below(
         // The rename is on the disk only once the directory is flushed, too: fsync(2).
         Durability::PowerCut => Ok(fsync(dir)?),
     }
+}
+
+/// Returns the name of a file while it is being written: `.NAME.new`, in the same
+/// directory, because rename(2) does not cross file systems.
+pub fn temporary_name(name: &OsStr) -> OsString {
+    let mut unfinished = OsString::from(".");
+    unfinished.push(name);
+    unfinished.push(".new");
+    unfinished
+}
+
+fn open_to_flush(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
 }
 
 fn write_new(

@@ -3,15 +3,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use kit::{Failure, Hint};
+use anyhow::Result;
+use kit::Hint;
 use nix::errno::Errno;
-use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 
 pub use crate::make::{TargetKind, make};
 pub use crate::resolve::{open, open_directory_without_links};
 
-use crate::resolve::open_silently;
+use crate::reserved::refuse_reserved;
 
 /// Whether a missing mount target is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,8 @@ pub enum MissingTarget {
 ///
 /// # Errors
 /// When the target does not exist and is not to be made, when it cannot be made, or
-/// when it must not be covered: `/`, /sys, /dev and everything in /proc.
+/// when it must not be covered: `/`, /sys, /dev and everything in /proc, and files in
+/// /sys and /dev that a symbolic link leads to.
 #[track_caller]
 pub fn target(
     root: BorrowedFd<'_>,
@@ -45,44 +45,6 @@ pub fn target(
     )?;
     refuse_reserved(root, path, target.as_fd())?;
     Ok(target)
-}
-
-/// Refuses a target that a mount must not cover. A process whose root directory is `/`
-/// does not see a mount over `/`. /proc, /sys and /dev are the container's view of
-/// itself, and its terminal comes from /dev: an image could have a link to one of them
-/// at the target of a volume, which would then cover it.
-fn refuse_reserved(
-    root: BorrowedFd<'_>,
-    path: &Path,
-    target: BorrowedFd<'_>,
-) -> Result<()> {
-    let is_target = |path: &str| match open_silently(root, Path::new(path)) {
-        Ok(directory) => is_same(directory.as_fd(), target),
-        Err(rustix::io::Errno::NOENT) => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("open {path}")),
-    };
-    let file_system =
-        fstatfs(target).with_context(|| format!("fstatfs({})", path.display()))?;
-    let reserved = match file_system.f_type {
-        _ if is_same(root, target)? => "the root itself",
-        PROC_SUPER_MAGIC => "what is in /proc",
-        _ if is_target("/sys")? => "/sys",
-        _ if is_target("/dev")? => "/dev",
-        _ => return Ok(()),
-    };
-    Err(Failure::new(format_args!(
-        "{}: {reserved} cannot be mounted over",
-        path.display()
-    ))
-    .into())
-}
-
-/// Whether two descriptors refer to the same directory.
-fn is_same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
-    let status =
-        |descriptor| rustix::fs::fstat(descriptor).context("fstat(a mount target)");
-    let (one, other) = (status(one)?, status(other)?);
-    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod mount_point;
 mod parse;
 mod propagation;
 mod request;
+mod reserved;
 mod resolve;
 mod source;
 mod sources;

@@ -76,6 +76,15 @@ pub(crate) fn open_silently_nofollow(
     resolve(root, path, OFlags::PATH | OFlags::NOFOLLOW, ResolveFlags::IN_ROOT)
 }
 
+/// As [`open_silently`], but refuses every symbolic link on the way (ELOOP).
+pub(crate) fn open_path_without_links(
+    root: BorrowedFd<'_>,
+    path: &Path,
+) -> rustix::io::Result<OwnedFd> {
+    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    resolve(root, path, OFlags::PATH, how)
+}
+
 fn resolve(
     root: BorrowedFd<'_>,
     path: &Path,

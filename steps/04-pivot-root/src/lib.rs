@@ -23,7 +23,7 @@ mod view;
 
 pub use args::{Args, TerminalArgs};
 pub use doctor::checks;
-pub use mount_defaults::{mount_defaults, sysfs};
+pub use mount_defaults::{MOUNT_POINTS, mount_defaults, sysfs};
 pub use relay::Relay;
 pub use root::Root;
 pub use rootfs::{Access, Rootfs};

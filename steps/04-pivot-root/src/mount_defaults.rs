@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use crate::{dev, sys};
 
 /// The mount points of the default file systems.
-const MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
+pub const MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 // ANCHOR: mount_defaults
 /// Mounts /proc, /sys (read-only) and /dev in `root`.

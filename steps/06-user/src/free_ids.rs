@@ -2,11 +2,11 @@
 //! Each container notes its ids in its run directory.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::{Failure, Id, RunDir};
+use kit::{Failure, Hint, Id, RunDir};
 
 use crate::account::Account;
 use crate::id_map::{IdMap, IdRange};
@@ -19,8 +19,7 @@ const CONTAINER_IDS: std::ops::Range<u32> = 524_288..1_879_048_192;
 /// The name of the file in the run directory in which a container notes its ids.
 const NOTE: &str = "ids";
 
-/// The number of bytes up to which a note is read. The two maps of a container need
-/// fewer.
+/// The longest note that is read, in bytes. The two maps of a container need fewer.
 const MAX_NOTE_LENGTH: u64 = 16 << 10;
 
 /// Finds a range of ids that no user of the host has. The search begins at a range that
@@ -85,6 +84,9 @@ impl Ids {
 }
 
 /// Reads the ids that the other containers have noted.
+///
+/// # Errors
+/// When a note cannot be read: it may note the ids that would be chosen.
 fn ids_of_other_containers(own_dir: &Path, parent: &Path) -> Result<Vec<SubidRange>> {
     let context = || format!("read {}", parent.display());
     let mut ranges = Vec::new();
@@ -93,14 +95,27 @@ fn ids_of_other_containers(own_dir: &Path, parent: &Path) -> Result<Vec<SubidRan
         if path == own_dir {
             continue;
         }
-        // A container that has just ended, or one with the host's ids, has no note.
-        let Ok(note) = File::open(path.join(NOTE)) else { continue };
-        let mut text = String::new();
-        if note.take(MAX_NOTE_LENGTH).read_to_string(&mut text).is_ok() {
-            ranges.extend(text.lines().filter_map(parse));
+        let path = path.join(NOTE);
+        match kit::read_document(&path, MAX_NOTE_LENGTH) {
+            // A container that has just ended, or one with the host's ids, has no note.
+            Err(error) if is_missing(&error) => {}
+            Err(error) => {
+                let hint = "see what it is, and remove it if no container runs there";
+                Err(error)
+                    .with_context(|| format!("read {}", path.display()))
+                    .hint(hint)?
+            }
+            Ok(text) => {
+                let text = String::from_utf8_lossy(&text);
+                ranges.extend(text.lines().filter_map(parse));
+            }
         }
     }
     Ok(ranges)
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Parses a line of a note. None if it is malformed, or its last id is too large.
@@ -148,6 +163,29 @@ mod tests {
         firsts.sort_unstable();
         firsts.dedup();
         assert_eq!(firsts.len(), 40, "{firsts:?}");
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_read_is_never_taken_for_an_empty_one() {
+        use std::os::unix::fs::symlink;
+        let scratch = tempfile::tempdir().unwrap();
+        let container = || RunDir::create(scratch.path(), &Id::random().unwrap());
+        let (other, own) = (container().unwrap(), container().unwrap());
+        let note = other.path().join(NOTE);
+        fs::write(scratch.path().join("file"), "").unwrap(); // not a container's
+        let reserve = || choose("7", &[]).unwrap().reserve(&own);
+        reserve().unwrap();
+        let mkfifo =
+            || nix::unistd::mkfifo(&note, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let sparse = || File::create(&note).unwrap().set_len(2 << 30).unwrap();
+        let link = || symlink("/dev/zero", &note).unwrap();
+        for make in [&mkfifo as &dyn Fn(), &sparse, &link] {
+            make();
+            let error = format!("{:#}", reserve().unwrap_err());
+            assert!(error.contains("/ids"), "{error}");
+            fs::remove_file(&note).unwrap();
+        }
+        reserve().unwrap();
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::collect::remove_stale;
 use crate::commit::commit;
 use crate::container::Container;
 use crate::image::Image;
+use crate::made_mount_points::mount_points;
 use crate::overlay::{Overlay, OverlayViews};
 use crate::reference::{ImageName, Reference};
 use crate::run_config::RunConfig;
@@ -68,13 +69,15 @@ struct Layered {
 
 impl Base {
     /// Finds the image and makes an upper directory for the container; without an
-    /// image, takes the directory of `rootfs`.
+    /// image, takes the directory of `rootfs`. The runtime's own mount points among
+    /// `requests` are no changes of the container.
     ///
     /// # Errors
     /// When there is no such image or directory.
     pub fn create(
         image: Option<&ImageOptions>,
         rootfs: &Rootfs,
+        requests: &[Request],
         ids: &Ids,
         run_dir: &RunDir,
     ) -> Result<Self> {
@@ -97,7 +100,8 @@ impl Base {
             config.replace_entrypoint(program);
         }
         warn_of_another_architecture(&image);
-        let container = Container::create(&store, run_dir, &image)?;
+        let mount_points = mount_points(requests);
+        let container = Container::create(&store, run_dir, &image, mount_points)?;
         let overlay = Overlay::new(&store, &image, Some(container.path()))?;
         let views = ids.needs_idmapped_mounts().then(|| overlay.views()).transpose()?;
         let commit = options.commit.clone();

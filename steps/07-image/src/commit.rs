@@ -17,6 +17,7 @@ use crate::image::Image;
 use crate::layer::IncomingLayer;
 use crate::layers::add_layers;
 use crate::load;
+use crate::made_mount_points::find_made;
 use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
 use crate::store::{Store, TaggedImage};
@@ -33,7 +34,7 @@ pub(crate) fn commit(
     let _shared = store.lock_shared()?;
     let temporary = store.temporary()?;
     let path = temporary.path().join("layer.tar.gz");
-    let diff_id = write_archive(store, container, &path)?;
+    let diff_id = write_archive(store, container, image, &path)?;
     let configuration = extend_configuration(image, &diff_id, command)?;
     let open = || Ok(Box::new(File::open(&path)?) as Box<dyn Read + Send>);
     let incoming = IncomingLayer {
@@ -57,13 +58,21 @@ pub(crate) fn commit(
 
 /// Packs the upper directory into a compressed archive, and returns the digest without
 /// compression.
-fn write_archive(store: &Store, container: &Container, path: &Path) -> Result<Digest> {
+fn write_archive(
+    store: &Store,
+    container: &Container,
+    image: &Image,
+    path: &Path,
+) -> Result<Digest> {
+    let layers = image.chain_ids()?;
+    let layers: Vec<_> = layers.iter().map(|layer| store.layer(layer)).collect();
+    let made = find_made(&container.upper(), &layers, container.mount_points())?;
     let file =
         File::create_new(path).with_context(|| format!("open({})", path.display()))?;
     let compressed = GzEncoder::new(BufWriter::new(file), Compression::default());
     let largest = store.free_space()?.bytes;
     let content = Hashing::new(compressed);
-    let packed = pack(&container.upper(), PackAs::Layer, largest, content)?;
+    let packed = pack(&container.upper(), PackAs::Layer, &made, largest, content)?;
     let (diff_id, _, compressed) = packed.finish();
     let mut file = compressed.finish().context("write the layer")?;
     file.flush().context("write the layer")?;

@@ -22,11 +22,12 @@ pub(crate) use noted::{NotedContainer, all, gone, refuse_if_used};
 pub(crate) struct Container {
     store: Store,
     path: PathBuf,
+    mount_points: Vec<PathBuf>,
 }
 
 impl Container {
     /// Makes the directory of a new container. The caller holds the lock of its run
-    /// directory.
+    /// directory. The runtime will make `mount_points` in it, where they are missing.
     ///
     /// It is made below `tmp` and then renamed, so that every container's directory has a
     /// complete note.
@@ -34,6 +35,7 @@ impl Container {
         store: &Store,
         run_dir: &RunDir,
         image: &Image,
+        mount_points: Vec<PathBuf>,
     ) -> Result<Self> {
         let id = run_dir.path().file_name().unwrap_or_default();
         let path = store.containers().join(id);
@@ -47,15 +49,21 @@ impl Container {
             .hint_on(Errno::EACCES, NOT_WRITABLE)
             .hint_on(Errno::ENOSPC, DISK_FULL)?;
         overlay::make_upper(temporary.path(), &store.layer(top), store.helpers())?;
-        let note = serde_json::to_vec(&Note::new(run_dir.owner()?, image)?)?;
+        let note =
+            serde_json::to_vec(&Note::new(run_dir.owner()?, image, &mount_points)?)?;
         fs::write(temporary.path().join(NOTE), note)
             .with_context(|| format!("write({NOTE})"))?;
         temporary.rename_to(&path)?;
-        Ok(Container { store: store.clone(), path })
+        Ok(Container { store: store.clone(), path, mount_points })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the paths at which the runtime mounts files of its own.
+    pub(crate) fn mount_points(&self) -> &[PathBuf] {
+        &self.mount_points
     }
 
     /// Returns the directory with the files that the container has written.

@@ -27,6 +27,8 @@ mod json;
 mod layer;
 mod layers;
 mod load;
+mod lower_layers;
+mod made_mount_points;
 mod overlay;
 mod pack;
 mod progress;

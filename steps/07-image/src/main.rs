@@ -98,7 +98,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 07: the directory or image that it is made of
-    let base = Base::create(image.as_ref(), &rootfs, &ids, &run_dir)?;
+    let base = Base::create(image.as_ref(), &rootfs, &mounts, &ids, &run_dir)?;
     ids.copy_sources(&mounts)?; // 06: those that only root reaches
     let started = Instant::now();
 

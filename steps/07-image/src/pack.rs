@@ -1,7 +1,7 @@
 //! Packs a directory into an archive: a container's upper directory as a layer, or a
 //! whole root file system.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -26,19 +26,20 @@ pub(crate) enum PackAs {
     RootFs,
 }
 
-/// Packs everything in a directory, sorted by name, and returns the output.
+/// Packs everything in a directory but what is `left_out`, sorted by name, and returns
+/// the output.
 ///
 /// # Errors
 /// A file is larger than `largest`, in bytes, or changes meanwhile.
 pub(crate) fn pack<W: Write>(
     top: &Path,
     pack_as: PackAs,
+    left_out: &BTreeSet<PathBuf>,
     largest: u64,
     output: W,
 ) -> Result<W> {
-    let archive = ArchiveWriter::new(output);
-    let mut packer =
-        Packer { archive, top, pack_as, largest, first_names: HashMap::new() };
+    let (archive, first_names) = (ArchiveWriter::new(output), HashMap::new());
+    let mut packer = Packer { archive, top, pack_as, left_out, largest, first_names };
     packer.add(Path::new(""))?;
     packer.archive.finish()
 }
@@ -47,6 +48,7 @@ struct Packer<'a, W> {
     archive: ArchiveWriter<W>,
     top: &'a Path,
     pack_as: PackAs,
+    left_out: &'a BTreeSet<PathBuf>,
     largest: u64,
     /// The first name of each file that has several, by device and inode.
     first_names: HashMap<(u64, u64), PathBuf>,
@@ -55,6 +57,9 @@ struct Packer<'a, W> {
 impl<W: Write> Packer<'_, W> {
     /// Adds the file or directory at this path, and everything below it.
     fn add(&mut self, path: &Path) -> Result<()> {
+        if self.left_out.contains(path) {
+            return Ok(());
+        }
         let full = self.top.join(path);
         let found = fs::symlink_metadata(&full)
             .with_context(|| format!("lstat({})", full.display()))?;

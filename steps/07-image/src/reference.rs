@@ -59,6 +59,9 @@ impl FromStr for Reference {
         // Docker's alpine is Podman's docker.io/library/alpine.
         let name = name.strip_prefix("docker.io/").unwrap_or(name);
         let name = name.strip_prefix("library/").unwrap_or(name);
+        if is_whole_id(name) || name == ALGORITHM {
+            return Err(format!("{text:?}: a name must not look like an image id"));
+        }
         let host = name.split_once('/').map(|(host, _)| host);
         let is_valid = |(at, part): (usize, &str)| match host {
             // A host's name has no case.
@@ -77,6 +80,19 @@ impl FromStr for Reference {
         }
         Ok(Reference { name: name.into(), tag: tag.into() })
     }
+}
+
+/// The name of the digest algorithm, which stands before an id: `sha256:0123…`.
+const ALGORITHM: &str = "sha256";
+
+/// Tells whether this is an image id without its algorithm: 64 digits. Docker refuses a
+/// name of this form, too.
+fn is_whole_id(text: &str) -> bool {
+    text.len() == 64 && is_hex(text)
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Tells whether this may stand between two slashes: as a component of the distribution
@@ -111,6 +127,9 @@ fn is_tag(tag: &str) -> bool {
 pub enum ImageName {
     /// By name and tag.
     Reference(Reference),
+    /// By its id, or the first digits of it: `sha256:0123`, or all 64 digits. No name
+    /// looks like this.
+    Id(String),
     /// By the first digits of its id. They may be a name as well, as in `cafe`.
     Digits(String),
 }
@@ -120,7 +139,16 @@ impl ImageName {
     pub(crate) fn reference(&self) -> Option<Reference> {
         match self {
             ImageName::Reference(reference) => Some(reference.clone()),
+            ImageName::Id(_) => None,
             ImageName::Digits(digits) => digits.parse().ok(),
+        }
+    }
+
+    /// Returns the first digits of the id that this is or may be.
+    pub(crate) fn digits(&self) -> Option<&str> {
+        match self {
+            ImageName::Reference(_) => None,
+            ImageName::Id(digits) | ImageName::Digits(digits) => Some(digits),
         }
     }
 }
@@ -141,14 +169,15 @@ impl FromStr for ImageName {
         if let Some(hex) = text.strip_prefix("sha256:") {
             let padded = format!("sha256:{hex:0<64}");
             return match padded.parse::<Digest>() {
-                Ok(_) if !hex.is_empty() => Ok(ImageName::Digits(hex.into())),
+                Ok(_) if !hex.is_empty() => Ok(ImageName::Id(hex.into())),
                 _ => Err(format!("{text:?} is no image id")),
             };
         }
+        if is_whole_id(text) {
+            return Ok(ImageName::Id(text.into()));
+        }
         let reference = text.parse::<Reference>()?;
-        let is_hex = text.len() >= 4
-            && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        Ok(if is_hex {
+        Ok(if text.len() >= 4 && is_hex(text) {
             ImageName::Digits(text.into())
         } else {
             ImageName::Reference(reference)
@@ -160,7 +189,7 @@ impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ImageName::Reference(reference) => reference.fmt(f),
-            ImageName::Digits(digits) => f.write_str(digits),
+            ImageName::Id(digits) | ImageName::Digits(digits) => f.write_str(digits),
         }
     }
 }
@@ -221,12 +250,30 @@ mod tests {
     }
 
     #[test]
+    fn no_name_looks_like_an_id() {
+        let digits = "0f".repeat(32);
+        for id in [digits.clone(), format!("sha256:{digits}"), "sha256".into()] {
+            for registry in ["", "docker.io/", "library/", "docker.io/library/"] {
+                let name = format!("{registry}{id}");
+                let error = name.parse::<Reference>().unwrap_err();
+                assert!(error.contains("look like an image id"), "{name}: {error}");
+            }
+        }
+        format!("{}:1", &digits[1..]).parse::<Reference>().unwrap();
+        format!("localhost/{digits}").parse::<Reference>().unwrap();
+    }
+
+    #[test]
     fn hex_digits_may_be_an_id() {
         let name = |text: &str| text.parse::<ImageName>();
         let beef = name("beef").unwrap();
         assert_eq!(beef, ImageName::Digits("beef".into()));
         assert_eq!(beef.reference(), Some("beef:latest".parse().unwrap()));
-        assert_eq!(name("sha256:0f").unwrap(), ImageName::Digits("0f".into()));
+        for id in ["sha256:0f", &"0f".repeat(32)] {
+            let digits = id.trim_start_matches("sha256:").to_string();
+            assert_eq!(name(id).unwrap(), ImageName::Id(digits));
+            assert_eq!(name(id).unwrap().reference(), None);
+        }
         assert!(name("sha256:../x").is_err());
         assert!(matches!(name("alpine").unwrap(), ImageName::Reference(_)));
     }

@@ -42,6 +42,9 @@ pub(crate) use temporary::Temporary;
 /// The hint for a store that we cannot write to.
 pub(crate) const NOT_WRITABLE: &str =
     "the store must be writable: --store DIR chooses another place";
+/// The hint for a store that another user could exchange for another directory.
+const PRIVATE_PARENTS: &str =
+    "let --store be below directories that only root and you can write to";
 /// The hint for a full disk.
 pub(crate) const DISK_FULL: &str = "the store's disk is full: `rmi` and `gc` make room, --store DIR chooses another place";
 
@@ -62,6 +65,7 @@ impl Store {
     /// When it cannot be created, belongs to another user, or is a directory with other
     /// files.
     pub(crate) fn open(path: &Path, helpers: &Helpers) -> Result<Self> {
+        kit::refuse_exchangeable(path).hint(PRIVATE_PARENTS)?;
         kit::call("the store, where images are kept", "mkdir", path.display(), || {
             create_directory(path)
         })
@@ -78,6 +82,7 @@ impl Store {
             "each user has a store of their own: leave --store out, or use sudo, or `chmod 700 {}`",
             path.display()
         ))?;
+        kit::refuse_exchangeable(&path).hint(PRIVATE_PARENTS)?;
         let store = Store { path, helpers: helpers.clone() };
         store.create_missing_files().hint(NOT_WRITABLE)?;
         Ok(store)
@@ -129,13 +134,14 @@ impl Store {
                 .open(&layout)
                 .with_context(|| format!("open({})", layout.display()))?;
         }
-        for name in ["blobs/sha256", "layers", "containers", "tmp"] {
+        for name in ["blobs", "blobs/sha256", "layers", "containers", "tmp"] {
             let path = path.join(name);
-            if !path.is_dir() {
+            if !is_directory(&path)? {
                 create_directory(&path)
                     .with_context(|| format!("mkdir({})", path.display()))?;
             }
         }
+        is_directory(&path.join(RECORDS))?; // stores of older versions have none
         let is_empty = || fs::metadata(&layout).is_ok_and(|found| found.len() == 0);
         if is_empty() {
             let _names = self.lock_names()?;
@@ -189,6 +195,22 @@ impl Store {
 
 fn create_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Tells whether a directory of the store exists.
+///
+/// # Errors
+/// When it is no directory: if it were a symbolic link, `gc` would remove all files that
+/// it does not know from a directory elsewhere.
+fn is_directory(path: &Path) -> Result<bool> {
+    let what = || path.display().to_string();
+    match kit::if_exists(path.symlink_metadata()).with_context(what)? {
+        None => Ok(false),
+        Some(found) if found.is_dir() => Ok(true),
+        Some(_) => Err(Failure::new(format_args!("{}: it is no directory", what()))
+            .hint("the store is damaged, and nothing is removed: see what it is")
+            .into()),
+    }
 }
 
 /// Opens a directory for reading: its entries are looked up by the descriptor.

@@ -128,7 +128,7 @@ impl List {
     fn run(&self) -> Result<()> {
         let networks = network_statuses(&NetworkStore::open(self.dir.dir())?)?;
         match self.format {
-            Format::Json => print_json(&networks),
+            Format::Json => kit::print_json(&networks),
             Format::Text => kit::print(table(&networks)),
         }
     }
@@ -158,7 +158,7 @@ impl OneNetwork {
         let store = NetworkStore::open(self.dir.dir())?;
         let name = &store.network(&self.name.0)?.network.name;
         let networks = network_statuses(&store)?;
-        print_json(&networks.iter().find(|status| status.network.name == *name))
+        kit::print_json(&networks.iter().find(|status| status.network.name == *name))
     }
 
     fn remove(&self) -> Result<()> {
@@ -201,10 +201,6 @@ impl DnsResponderArgs {
             false => dns::respond(&self.options),
         }
     }
-}
-
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    kit::print(serde_json::to_string_pretty(value)? + "\n")
 }
 
 fn exit_code(done: Result<()>) -> Result<ExitCode> {

@@ -21,6 +21,7 @@ mod args;
 mod cli;
 mod connection;
 mod create;
+mod directory;
 pub mod dns;
 mod doctor;
 mod endpoint;

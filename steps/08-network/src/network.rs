@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 use kit::Hint;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::netlink::{Interface, Mac, Netlink};
 use crate::subnet::Subnet;
@@ -16,6 +16,7 @@ use crate::sysctl;
 pub(crate) struct Network {
     pub(crate) name: String,
     /// The name of the bridge.
+    #[serde(deserialize_with = "link_name")]
     pub(crate) bridge: String,
     /// Its IPv4 subnet, with the bridge's address: `10.77.0.1/24`.
     pub(crate) subnet: Subnet,
@@ -28,6 +29,17 @@ pub(crate) struct Network {
     #[serde(alias = "reach")]
     pub(crate) isolation: Isolation,
     pub(crate) origin: Origin,
+}
+
+/// Refuses a name that no link can have: it becomes a part of a path.
+fn link_name<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    let name = String::deserialize(input)?;
+    match sysctl::is_link_name(&name) {
+        true => Ok(name),
+        false => Err(serde::de::Error::custom(format_args!(
+            "no link can be called {name:?}"
+        ))),
+    }
 }
 
 /// How far the containers of a network are isolated. Containers of the same network
@@ -182,6 +194,8 @@ mod tests {
         let text = r#"{ "name": "web", "bridge": "kiste1", "subnet": "10.88.0.1/24",
                         "reach": "isolated", "origin": "by-hand" }"#;
         let network: Network = serde_json::from_str(text).unwrap();
+        let other_bridge = text.replace("kiste1", "../all");
+        serde_json::from_str::<Network>(&other_bridge).unwrap_err();
         assert_eq!(
             (network.isolation, network.origin),
             (Isolation::Isolated, Origin::UserCreated)

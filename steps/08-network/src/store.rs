@@ -8,25 +8,28 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kit::{Durability, Failure, FailureKind, Hint};
 use nix::errno::Errno;
 
+use crate::directory::Directory;
 use crate::host_changes::HostChanges;
 use crate::json_file;
 use crate::lease::{Lease, LeaseFile};
-use crate::network::{Network, Origin};
+use crate::network::{Network, NetworkName, Origin};
 
 /// The content of the directory, and the lock on it: no other process changes networks
 /// while this value exists.
 pub(crate) struct NetworkStore {
-    dir: PathBuf,
-    _lock: File,
+    /// The directory, locked.
+    dir: Directory,
     networks: BTreeMap<String, NetworkRecord>,
     changes: HostChanges,
     /// The content of host.json, if there is one.
@@ -48,23 +51,23 @@ impl NetworkStore {
     /// Locks the directory, which it creates where it is missing, and reads the files.
     ///
     /// # Errors
-    /// When the directory cannot be created or read, or other users can write to it;
-    /// when a file in it is malformed.
+    /// When the directory cannot be created or read, or other users can write to it or
+    /// exchange it; when a file in it is malformed.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        let (dir, lock) = loop {
+        let dir = loop {
             if let Some(locked) = lock(dir)? {
                 break locked;
             }
         };
-        let saved_changes: Option<HostChanges> = json_file::read(&dir.join(HOST))?;
+        let saved_changes: Option<HostChanges> = json_file::read(&dir, HOST)?;
         let changes = saved_changes.clone().unwrap_or_default();
         let networks = read_networks(&dir)?;
-        Ok(NetworkStore { dir, _lock: lock, networks, changes, saved_changes })
+        Ok(NetworkStore { dir, networks, changes, saved_changes })
     }
 
     /// The directory of the networks.
     pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+        self.dir.path()
     }
 
     /// All networks, in the order of their names.
@@ -99,8 +102,9 @@ impl NetworkStore {
     /// # Errors
     /// When its files cannot be written; then it is not added.
     pub(crate) fn add(&mut self, network: Network) -> Result<()> {
-        let dir = self.dir.join(&network.name);
-        let unfinished = self.dir.join(kit::temporary_name(network.name.as_ref()));
+        let name = OsStr::new(&network.name);
+        let unfinished = kit::temporary_name(name);
+        let path = self.dir.path().join(name);
         // A network that the user created survives a power cut; an automatic one ends
         // with its last container.
         let durability = match network.origin {
@@ -109,15 +113,18 @@ impl NetworkStore {
         };
         let what = "note the network, so that others find it";
         // 711: the DNS responder reads the leases without privileges (dns.rs).
-        kit::call(what, "mkdir", dir.display(), || create_dir(&unfinished, 0o711))?;
+        let dir = kit::call(what, "mkdir", path.display(), || {
+            self.dir.create(&unfinished, 0o711)
+        })?;
         // Renamed when it is complete, so a directory that is not a network's is
         // recognised.
-        json_file::write(&unfinished.join(NETWORK), &network, 0o600, durability)
+        json_file::write(&dir, NETWORK, &network, 0o600, durability)
             .and_then(|()| {
-                fs::rename(&unfinished, &dir)
-                    .with_context(|| format!("rename {}", dir.display()))
+                self.dir
+                    .rename(&unfinished, name)
+                    .with_context(|| format!("rename {}", path.display()))
             })
-            .inspect_err(|_| remove_unfinished(&unfinished))?;
+            .inspect_err(|_| remove_unfinished(&self.dir, &unfinished))?;
         let name = network.name.clone();
         self.networks.insert(name, NetworkRecord { network, leases: Vec::new() });
         Ok(())
@@ -129,21 +136,26 @@ impl NetworkStore {
     /// When there is no such network, or its lease file cannot be written; then they
     /// stay as they were.
     pub(crate) fn set_leases(&mut self, name: &str, leases: Vec<Lease>) -> Result<()> {
-        let dir = self.dir.join(name);
         let record = self.networks.get_mut(name).ok_or_else(|| unknown(name))?;
+        let path = self.dir.path().join(name);
+        let dir = self
+            .dir
+            .open(name.as_ref())
+            .with_context(|| format!("open {}", path.display()))?
+            .ok_or_else(|| unknown(name))?;
         // A power cut ends all containers, so the file need not survive one. fsync(2)
         // takes 8 to 18 ms on ext4, longer than all the rest of a start or an end.
         let file = LeaseFile { leases };
-        json_file::write(&dir.join(LEASES), &file, 0o644, Durability::Kill)?;
+        json_file::write(&dir, LEASES, &file, 0o644, Durability::Kill)?;
         record.leases = file.leases;
         Ok(())
     }
 
     /// Removes a network. The caller removes its bridge.
     pub(crate) fn remove(&mut self, name: &str) -> Result<()> {
-        let dir = self.dir.join(name);
-        kit::call("forget the network", "rmdir", dir.display(), || {
-            kit::if_exists(remove_network_dir(&dir)).map(drop)
+        let path = self.dir.path().join(name);
+        kit::call("forget the network", "rmdir", path.display(), || {
+            remove_network_dir(&self.dir, name.as_ref())
         })?;
         self.networks.remove(name);
         Ok(())
@@ -151,7 +163,7 @@ impl NetworkStore {
 
     /// The lease file of a network.
     pub(crate) fn leases_path(&self, name: &str) -> PathBuf {
-        self.dir.join(name).join(LEASES)
+        self.dir.path().join(name).join(LEASES)
     }
 
     /// The changes made to the host.
@@ -165,7 +177,6 @@ impl NetworkStore {
         update: impl FnOnce(&mut HostChanges),
     ) -> Result<()> {
         update(&mut self.changes);
-        let path = self.dir.join(HOST);
         let changes = self.has_to_undo().then(|| self.changes.clone());
         if changes == self.saved_changes {
             return Ok(());
@@ -173,11 +184,11 @@ impl NetworkStore {
         match &changes {
             // A reboot undoes them.
             Some(changes) => {
-                json_file::write(&path, changes, 0o600, Durability::Kill)?;
+                json_file::write(&self.dir, HOST, changes, 0o600, Durability::Kill)?;
             }
-            None => kit::if_exists(fs::remove_file(&path))
-                .map(drop)
-                .with_context(|| format!("remove {}", path.display()))?,
+            None => self.dir.remove_file(HOST.as_ref()).with_context(|| {
+                format!("remove {}", self.dir.path().join(HOST).display())
+            })?,
         }
         self.saved_changes = changes;
         Ok(())
@@ -192,7 +203,7 @@ impl NetworkStore {
 impl Drop for NetworkStore {
     fn drop(&mut self) {
         // rmdir(2) removes it only if it is empty. We still hold the lock.
-        let _ = fs::remove_dir(&self.dir);
+        let _ = fs::remove_dir(self.dir.path());
     }
 }
 
@@ -202,7 +213,8 @@ fn unknown(name: &str) -> Failure {
 }
 
 /// Creates the directory and locks it. None: another process has removed it in between.
-fn lock(dir: &Path) -> Result<Option<(PathBuf, File)>> {
+fn lock(dir: &Path) -> Result<Option<Directory>> {
+    kit::refuse_exchangeable(dir).hint(PRIVATE)?;
     let create = || DirBuilder::new().recursive(true).mode(0o700).create(dir);
     kit::call("where networks are noted", "mkdir", dir.display(), create).hint_on(
         Errno::EACCES,
@@ -214,71 +226,73 @@ fn lock(dir: &Path) -> Result<Option<(PathBuf, File)>> {
         return Ok(None);
     };
     let found = lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
-    kit::ensure_private(&dir, &found)
-        .hint("let --network-dir be one that only you can write to")?;
+    kit::ensure_private(&dir, &found).hint(PRIVATE)?;
+    kit::refuse_exchangeable(&dir).hint(PRIVATE)?;
     let why = "one process at a time changes the networks";
     kit::call(why, "flock", dir.display(), || lock.lock())?;
-    Ok(kit::is_still_at(&lock, &dir)?.then_some((dir, lock)))
+    Ok(kit::is_still_at(&lock, &dir)?.then(|| Directory::new(lock, dir)))
 }
 
-fn read_networks(dir: &Path) -> Result<BTreeMap<String, NetworkRecord>> {
+const PRIVATE: &str = "let --network-dir be one that only you can write to";
+
+fn read_networks(dir: &Directory) -> Result<BTreeMap<String, NetworkRecord>> {
     let mut networks = BTreeMap::new();
-    let read = || format!("read {}", dir.display());
-    for entry in fs::read_dir(dir).with_context(read)? {
-        let path = entry.with_context(read)?.path();
-        if is_unfinished(&path) {
-            remove_unfinished(&path);
+    let read = || format!("read {}", dir.path().display());
+    for name in dir.names().with_context(read)? {
+        if is_unfinished(&name) {
+            remove_unfinished(dir, &name);
             continue;
         }
-        let Some(network) = json_file::read::<Network>(&path.join(NETWORK))? else {
+        // An entry whose name is no network's is not ours.
+        let Some(Ok(NetworkName(name))) = name.to_str().map(str::parse) else {
             continue;
         };
-        let leases = json_file::read::<LeaseFile>(&path.join(LEASES))?;
+        let Some(dir) = dir.open(name.as_ref()).with_context(read)? else { continue };
+        let Some(network) = json_file::read::<Network>(&dir, NETWORK)? else {
+            continue;
+        };
+        if network.name != name {
+            let path = dir.path().join(NETWORK);
+            let what = format!("{} is of the network {}", path.display(), network.name);
+            return Err(Failure::new(what).hint("look at it, and remove it").into());
+        }
+        let leases = json_file::read::<LeaseFile>(&dir, LEASES)?;
         let leases = leases.unwrap_or_default().leases;
-        networks.insert(network.name.clone(), NetworkRecord { network, leases });
+        networks.insert(name, NetworkRecord { network, leases });
     }
     Ok(networks)
 }
 
-fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
-    match DirBuilder::new().mode(mode).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // The umask has cleared bits of the mode.
-        created => created
-            .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode))),
-    }
-}
-
 /// Removes network.json last: if we are interrupted, the directory is still recognised
 /// as a network.
-fn remove_network_dir(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if !path.ends_with(NETWORK) {
-            kit::if_exists(fs::remove_file(path))?;
-        }
+fn remove_network_dir(above: &Directory, name: &OsStr) -> io::Result<()> {
+    if let Some(dir) = above.open(name)? {
+        let mut others = dir.names()?.into_iter().filter(|name| name != NETWORK);
+        others.try_for_each(|name| dir.remove_file(&name))?;
+        dir.remove_file(NETWORK.as_ref())?;
     }
-    fs::remove_dir_all(dir)
+    above.remove_directory(name)
 }
 
 /// Tells whether a killed process may have left this entry unfinished. No network's
 /// name begins with a dot.
-fn is_unfinished(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    name.starts_with(b".") && name.ends_with(b".new")
+fn is_unfinished(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b".") && name.as_bytes().ends_with(b".new")
 }
 
 /// Removes what a killed process has left: the unfinished host.json, or an unfinished
 /// directory of a network. Anything else stays.
-fn remove_unfinished(path: &Path) {
-    if path.ends_with(kit::temporary_name(HOST.as_ref())) {
-        let _ = fs::remove_file(path);
+fn remove_unfinished(above: &Directory, name: &OsStr) {
+    if name == kit::temporary_name(HOST.as_ref()) {
+        let _ = above.remove_file(name);
         return;
     }
-    let _ = fs::remove_file(path.join(NETWORK));
-    let _ = fs::remove_file(path.join(kit::temporary_name(NETWORK.as_ref())));
-    // rmdir(2) removes it only if it is empty.
-    let _ = fs::remove_dir(path);
+    if let Ok(Some(dir)) = above.open(name) {
+        let _ = dir.remove_file(NETWORK.as_ref());
+        let _ = dir.remove_file(&kit::temporary_name(NETWORK.as_ref()));
+        // rmdir(2) removes it only if it is empty.
+        let _ = above.remove_directory(name);
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,33 @@ pub(crate) fn refuse_router_advertisements(link: &str, has_ipv6: bool) -> Result
     }
 }
 
+/// The settings of a link that are changed for networks, and restored later.
+const CHANGED: [(&str, &str); 4] = [
+    ("ipv4", "forwarding"),
+    ("ipv4", "route_localnet"),
+    ("ipv6", "forwarding"),
+    ("ipv6", "accept_ra"),
+];
+
+/// Tells whether this is a setting of a link that networks change:
+/// `ipv4/conf/eth0/forwarding`.
+pub(crate) fn is_changed_for_networks(name: &str) -> bool {
+    match name.split('/').collect::<Vec<_>>()[..] {
+        [family, "conf", link, setting] => {
+            CHANGED.contains(&(family, setting)) && is_link_name(link)
+        }
+        _ => false,
+    }
+}
+
+/// Tells whether the kernel takes this as the name of a link: `dev_valid_name` in
+/// net/core/dev.c. No such name is a path.
+pub(crate) fn is_link_name(name: &str) -> bool {
+    let is_valid =
+        |byte: u8| !matches!(byte, b'/' | b':') && !byte.is_ascii_whitespace();
+    !matches!(name, "" | "." | "..") && name.len() < 16 && name.bytes().all(is_valid)
+}
+
 fn path(name: &str) -> String {
     format!("/proc/sys/net/{name}")
 }

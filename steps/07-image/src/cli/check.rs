@@ -54,6 +54,8 @@ fn lines(image: &CheckedImage) -> String {
     if image.damage.is_empty() {
         return format!("{name}: ok\n");
     }
-    let line = |why: &String| format!("{name}: damaged: {why}\n");
+    let line = |why: &String| {
+        format!("{name}: damaged: {}\n", kit::escape_control_characters(why))
+    };
     image.damage.iter().map(line).collect()
 }

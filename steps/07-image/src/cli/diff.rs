@@ -22,19 +22,21 @@ pub struct Diff {
     of: ImageName,
 }
 
-/// A directory with changes, and the layers below it, the lowest first.
-type UpperAndLower = (PathBuf, Vec<PathBuf>);
+/// A directory with changes, the layers below it, the lowest first, and the paths at
+/// which the runtime mounts files of its own.
+type UpperAndLower = (PathBuf, Vec<PathBuf>, Vec<PathBuf>);
 
 impl Diff {
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
         let _shared = store.lock_shared()?;
-        let (upper, layers) = match self.container(&store)? {
+        let (upper, layers, mount_points) = match self.container(&store)? {
             Some(directories) => directories,
             None => highest_layer(&store, &Image::find(&store, &self.of)?)?,
         };
         store.as_root(|| {
-            kit::print(changes(&upper, &layers)?.iter().map(line).collect::<String>())
+            let changes = changes(&upper, &layers, &mount_points)?;
+            kit::print(changes.iter().map(line).collect::<String>())
         })
     }
 
@@ -45,9 +47,9 @@ impl Diff {
         found.retain(|container| container.id().starts_with(digits.as_str()));
         ensure!(found.len() <= 1, ambiguous_id("container", digits));
         let Some(NotedContainer { path, note }) = found.pop() else { return Ok(None) };
-        let layers = note.unwrap_or_default().layers;
-        let layers = layers.iter().map(|layer| store.layer(layer)).collect();
-        Ok(Some((path.join(UPPER), layers)))
+        let note = note.unwrap_or_default();
+        let layers = note.layers.iter().map(|layer| store.layer(layer)).collect();
+        Ok(Some((path.join(UPPER), layers, note.mount_points)))
     }
 }
 
@@ -57,7 +59,7 @@ fn highest_layer(store: &Store, image: &Image) -> Result<UpperAndLower> {
     let upper = layers.pop().with_context(|| {
         format!("image {} has no layer", image.tagged.display_name())
     })?;
-    Ok((upper, layers))
+    Ok((upper, layers, Vec::new()))
 }
 
 fn line(change: &Change) -> String {

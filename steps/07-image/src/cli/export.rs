@@ -1,5 +1,6 @@
 //! `export`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -36,7 +37,8 @@ impl Export {
         user::in_mount_namespace(store.helpers(), || {
             let merged = mount_layers(&store, &image)?;
             write_archive(output.as_deref(), |output| {
-                pack(&merged, PackAs::RootFs, u64::MAX, output).map(drop)
+                pack(&merged, PackAs::RootFs, &BTreeSet::new(), u64::MAX, output)
+                    .map(drop)
             })
         })
     }

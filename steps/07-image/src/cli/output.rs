@@ -35,8 +35,7 @@ pub(super) fn print_list<T: Serialize, const COLUMNS: usize>(
 
 /// Prints a document as JSON. Its keys are sorted.
 pub(super) fn print_json(document: &impl Serialize) -> Result<()> {
-    let document = serde_json::to_value(document)?;
-    kit::print(format_args!("{}\n", serde_json::to_string_pretty(&document)?))
+    kit::print_json(&serde_json::to_value(document)?)
 }
 
 /// Returns a size for people: `7.5 MB`.

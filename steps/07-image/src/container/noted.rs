@@ -23,16 +23,24 @@ pub(crate) struct Note {
     image: String,
     pub(crate) blobs: Vec<Digest>,
     pub(crate) layers: Vec<Digest>,
+    /// The paths at which the runtime mounts files of its own.
+    #[serde(default)]
+    pub(crate) mount_points: Vec<PathBuf>,
 }
 
 impl Note {
-    pub(super) fn new(owner: Owner, image: &Image) -> Result<Self> {
+    pub(super) fn new(
+        owner: Owner,
+        image: &Image,
+        mount_points: &[PathBuf],
+    ) -> Result<Self> {
         Ok(Note {
             run_dir: Some(owner.run_dir),
             runtime: Some(owner.runtime),
             image: image.tagged.display_name(),
             blobs: image.blobs()?,
             layers: image.chain_ids()?,
+            mount_points: mount_points.into(),
         })
     }
 }

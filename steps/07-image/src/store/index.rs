@@ -196,16 +196,32 @@ impl Index {
     }
 
     /// Finds an image by its name, or by the first digits of its id.
+    ///
+    /// # Errors
+    /// When no image has this name or id, when several ids begin with the digits, or
+    /// when the digits are the name of an image and begin the id of another. An archive
+    /// chooses the names of its images, so it could put its own image in the place of
+    /// the other.
     pub(crate) fn find(&self, name: &ImageName) -> Result<&TaggedImage> {
-        if let Some(found) = self.find_by_reference(name) {
-            return Ok(found);
+        let by_name = self.find_by_reference(name);
+        let begins = |image: &&TaggedImage| {
+            name.digits().is_some_and(|digits| image.id.hex().starts_with(digits))
+        };
+        let mut by_id = self.images.iter().filter(begins);
+        match (by_name, by_id.next()) {
+            (Some(found), None) => Ok(found),
+            (Some(named), Some(first)) => {
+                let is_named = |image: &TaggedImage| image.id == named.id;
+                ensure!(is_named(first) && by_id.all(is_named), name_and_id(name));
+                Ok(named)
+            }
+            (None, Some(first)) => {
+                let is_first = |other: &TaggedImage| other.id == first.id;
+                ensure!(by_id.all(is_first), ambiguous_id("image", &name.to_string()));
+                Ok(first)
+            }
+            (None, None) => Err(not_found(name)),
         }
-        let ImageName::Digits(digits) = name else { return Err(not_found(name)) };
-        let mut found =
-            self.images.iter().filter(|it| it.id.hex().starts_with(digits.as_str()));
-        let first = found.next().ok_or_else(|| not_found(name))?;
-        ensure!(found.all(|other| other.id == first.id), ambiguous_id("image", digits));
-        Ok(first)
     }
 
     fn find_by_reference(&self, name: &ImageName) -> Option<&TaggedImage> {
@@ -224,6 +240,16 @@ impl Index {
         self.images = kept;
         Ok(removed)
     }
+}
+
+/// Makes the error for digits that are a name and the beginning of another image's id.
+fn name_and_id(digits: &ImageName) -> Failure {
+    let what = format!(
+        "image {digits}: one image has this name, and the id of another begins with it"
+    );
+    Failure::new(what).with_kind(FailureKind::Usage).hint(format_args!(
+        "write {digits}:latest for the name, sha256:{digits} for the id"
+    ))
 }
 
 fn not_found(name: &ImageName) -> anyhow::Error {
@@ -252,6 +278,29 @@ mod tests {
         {
             assert_eq!(Failure::of(&error).kind(), FailureKind::NotFound);
         }
+    }
+
+    #[test]
+    fn digits_that_name_one_image_and_begin_the_id_of_another_are_ambiguous() {
+        let mut index = Index::default();
+        let (one, other) = (image(Some("one"), "one"), image(Some("other"), "other"));
+        let digits = &one.id.hex()[..12];
+        let name = |text: &str| text.parse::<ImageName>().unwrap();
+        index.insert(one.clone());
+        let own_name = TaggedImage { reference: digits.parse().ok(), ..one.clone() };
+        index.insert(own_name);
+        assert_eq!(index.find(&name(digits)).unwrap().id, one.id, "its own name");
+        index.insert(TaggedImage { reference: digits.parse().ok(), ..other.clone() });
+        for error in [
+            index.find(&name(digits)).map(drop).unwrap_err(),
+            index.remove(&name(digits)).map(drop).unwrap_err(),
+        ] {
+            assert_eq!(Failure::of(&error).kind(), FailureKind::Usage, "{error}");
+        }
+        let found = |text: &str| index.find(&name(text)).unwrap().id;
+        assert_eq!(found(&format!("{digits}:latest")), other.id);
+        assert_eq!(found(&format!("sha256:{digits}")), one.id);
+        assert_eq!(found(&one.id.hex()), one.id);
     }
 
     #[test]

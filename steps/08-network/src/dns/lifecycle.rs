@@ -35,6 +35,9 @@ pub(crate) const USERS: &str = "dns.users";
 /// How long a responder may take to start or to exit.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The longest content of `dns.alive`, in bytes: the options are a few hundred.
+const LONGEST_NOTE: u64 = 64 << 10;
+
 /// The line that the responder prints once it listens.
 pub(crate) const READY: &str = "ready";
 
@@ -178,14 +181,10 @@ impl RunningResponder {
     fn find(leases: &Path) -> Result<Option<Self>> {
         let path = leases.with_file_name(ALIVE);
         let finding = || format!("find the DNS responder ({})", path.display());
-        let mut file = match File::open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(None);
-            }
-            file => file.with_context(finding)?,
-        };
+        let opened = kit::if_exists(kit::open_regular(&path)).with_context(finding)?;
+        let Some(file) = opened else { return Ok(None) };
         let mut text = String::new();
-        file.read_to_string(&mut text).with_context(finding)?;
+        (&file).take(LONGEST_NOTE).read_to_string(&mut text).with_context(finding)?;
         let (pid, options) = text.split_once('\n').unwrap_or_default();
         let pid = pid.parse().ok().and_then(Pid::from_raw);
         let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());

@@ -78,7 +78,7 @@ impl ResponderProcess {
         open_or_create(&lock_path).with_context(opening)?;
         // All files that stay open are open for reading only, so that a compromised
         // responder cannot write to them.
-        let lock = File::open(&lock_path).with_context(opening)?;
+        let lock = kit::open_regular(&lock_path).with_context(opening)?;
         let path = leases.with_file_name(USERS);
         let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32;
         let users = File::options().read(true).custom_flags(flags).open(&path);
@@ -145,7 +145,7 @@ fn lock_alive(options: &ResponderOptions) -> Result<File> {
         // The runtime that starts this process holds `dns.lock`, so no other process
         // takes this lock in between.
         drop(file);
-        let file = File::open(&path)?;
+        let file = kit::open_regular(&path)?;
         file.try_lock()?;
         Ok::<_, std::io::Error>(file)
     })

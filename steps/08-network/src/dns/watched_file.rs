@@ -57,10 +57,16 @@ impl<T: Default> WatchedFile<T> {
     }
 
     fn read(&self) -> io::Result<String> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        // With O_NONBLOCK, the open of a FIFO does not wait for a writer (fifo(7)).
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&self.directory, &self.name, flags, Mode::empty())?;
+        let file = File::from(file);
+        if !file.metadata()?.is_file() {
+            let why = "it is no regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         let mut text = String::new();
-        File::from(file).take(MAX_SIZE).read_to_string(&mut text)?;
+        file.take(MAX_SIZE).read_to_string(&mut text)?;
         Ok(text)
     }
 }
@@ -97,5 +103,19 @@ mod tests {
         assert_eq!(get(), 3);
         fs::remove_dir_all(directory).unwrap();
         assert_eq!(get(), 0);
+    }
+
+    #[test]
+    fn a_fifo_in_its_place_is_an_error_and_is_not_waited_for() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("file");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let opened: OwnedFd = File::open(temporary.path()).unwrap().into();
+        let mut watched = WatchedFile::<u32>::new(opened, "file");
+        let error = watched.get(|text| text.parse().ok()).unwrap_err();
+        assert!(error.to_string().contains("no regular file"), "{error}");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "1").unwrap();
+        assert_eq!(*watched.get(|text| text.parse().ok()).unwrap(), 1);
     }
 }
