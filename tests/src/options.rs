@@ -24,9 +24,9 @@ pub fn assert_earlier_options_work(fixture: &Fixture) {
     let table = [
         (
             0,
-            &["-e", "A=1", "-w", "/usr", "--pid-file", "pid"][..],
-            "echo $A $PWD",
-            "1 /usr\n",
+            &["-e", "A=1", "-w", "/usr", "--umask", "027", "--pid-file", "pid"][..],
+            "echo $A $PWD $(umask)",
+            "1 /usr 0027\n",
         ),
         (
             1,

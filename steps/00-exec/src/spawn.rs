@@ -266,7 +266,7 @@ mod tests {
                 let command = crate::Command {
                     argv: ["/bin/sh", "-c", script].map(Into::into).into(),
                     env: vec!["PATH=/usr/bin:/bin".into()],
-                    workdir: None,
+                    ..crate::Command::default()
                 };
                 let child = Spawn::new(CloneFlags::empty())
                     .life(life)

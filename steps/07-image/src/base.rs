@@ -258,8 +258,7 @@ mod tests {
         let config = RunConfig::default();
         let own_view = OnceCell::new();
         let base = Base { rootfs, view: None, own_view, layered: None, config };
-        let empty = Command { argv: Vec::new(), env: Vec::new(), workdir: None };
-        let failure = Failure::of(&base.command(empty).unwrap_err());
+        let failure = Failure::of(&base.command(Command::default()).unwrap_err());
         assert_eq!((failure.kind(), failure.exit_code()), (FailureKind::Usage, 2));
     }
 }
