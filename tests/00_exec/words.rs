@@ -47,6 +47,18 @@ fn explain_json_prints_one_object_per_line() {
 }
 
 #[test]
+fn with_explain_json_an_error_is_json_too() {
+    let ran = fixture().run(&["--explain=json", "-w", "/no/such"], &["true"]);
+    let read = |line| -> serde_json::Value { serde_json::from_str(line).expect(line) };
+    let lines: Vec<_> = ran.exits(125).err.lines().map(read).collect();
+    let (last, calls) = lines.split_last().unwrap();
+    assert!(calls.iter().all(|line| line["call"].is_string()), "{}", ran.err);
+    assert_eq!(last["level"], "error");
+    assert_eq!(last["message"], "chdir(/no/such): No such file or directory (ENOENT)");
+    assert!(last["hint"].as_str().unwrap().contains("-w"), "{last}");
+}
+
+#[test]
 fn explain_says_who_calls_what_and_why() {
     let ran = fixture().run(&["--explain"], &["true"]);
     let lines: Vec<_> = ran.exits(0).err.lines().collect();
