@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
+use crate::csv::csv_fields;
 use crate::request::{Request, Source, check_target};
+use crate::source::BindPropagation;
 
 impl Request {
     /// Parses `SRC:DST[:OPTIONS]`, as `-v` takes it.
@@ -38,9 +40,10 @@ impl Request {
 
     /// Parses `type=bind|tmpfs,src=…,dst=…[,OPTIONS]`, as `--mount` takes it.
     pub(crate) fn mount_option(text: &str) -> Result<Self, String> {
+        let fields = csv_fields(text)?;
         let (mut kind, mut source, mut target, mut rest) =
             ("bind", None, None, Vec::new());
-        for word in text.split(',') {
+        for word in fields.iter().map(String::as_str) {
             match word.split_once('=') {
                 Some(("type", value)) => kind = value,
                 Some(("src" | "source", value)) => source = Some(value),
@@ -103,6 +106,12 @@ impl Request {
 
     /// Sets an option that only bind mounts or only a tmpfs have.
     fn set_type_option(&mut self, word: &str) -> Result<(), String> {
+        if let (Source::Bind(source, _), Some(propagation)) =
+            (&mut self.source, propagation(word))
+        {
+            source.set_propagation(propagation);
+            return Ok(());
+        }
         let word_and_value =
             word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
         match (&mut self.source, word, word_and_value) {
@@ -112,7 +121,12 @@ impl Request {
             (Source::Bind(_, recursion), "rbind", _) => {
                 *recursion = Recursion::Recursive
             }
-            (Source::Bind(..), "private" | "rprivate", _) => {}
+            // For SELinux, which Kiste does not use, and for Docker on other systems.
+            (
+                Source::Bind(..),
+                "z" | "Z" | "cached" | "consistent" | "delegated",
+                _,
+            ) => {}
             (
                 Source::New { options, .. },
                 _,
@@ -122,11 +136,11 @@ impl Request {
             }
             (Source::Bind(..), ..) => {
                 return Err(format!(
-                    "{word:?} is not an option of a bind mount: ro, rw, bind, rbind, private, \
-                                    nosuid, nodev, noexec"
+                    "{word:?} is not an option of a bind mount: ro, rw, bind, rbind, rprivate, \
+                                    rslave, rshared, nosuid, nodev, noexec"
                 ));
             }
-            (Source::New { .. } | Source::MountPoint, ..) => {
+            _ => {
                 return Err(format!(
                     "{word:?} is not an option of a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, \
                                     exec, suid, dev"
@@ -135,6 +149,17 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// Parses the propagation of a bind mount: `rslave`, or `bind-propagation=rslave`. The
+/// mounts below it have the same propagation.
+fn propagation(word: &str) -> Option<BindPropagation> {
+    Some(match word.strip_prefix("bind-propagation=").unwrap_or(word) {
+        "private" | "rprivate" => BindPropagation::Private,
+        "slave" | "rslave" => BindPropagation::Slave,
+        "shared" | "rshared" => BindPropagation::Shared,
+        _ => return None,
+    })
 }
 
 fn checked_target(target: &str) -> Result<PathBuf, String> {
@@ -199,7 +224,7 @@ mod tests {
         {
             assert!(Request::mount_option(text).is_err(), "{text}");
         }
-        for text in ["t", "/t:size", "/t:rbind"] {
+        for text in ["t", "/t:size", "/t:rbind", "/t:z", "/t:rslave"] {
             assert!(Request::tmpfs(text).is_err(), "{text}");
         }
     }

@@ -69,6 +69,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let mut child = Spawn::new(namespaces).job(Job::Session).spawn(|parent| {
         uts::set_names(&names)?; // 01: what it is called
         args.mount.propagation.isolate()?; // 03: later mounts stay inside
+        mount::bind_propagating(&mounts)?; // 03: with :rslave
         let root = Root::open(&rootfs, &mounts)?; // 04: its /
         pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
         mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts

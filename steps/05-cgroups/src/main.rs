@@ -93,6 +93,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: what it is called
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            mount::bind_propagating(&mounts)?; // 03: with :rslave
             let root = Root::open(&rootfs, &mounts)?; // 04: its /
             pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup

@@ -135,6 +135,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
+            mount::bind_propagating(&mounts)?; // 03: with :rslave
             mount::bind_sources(&mounts)?; // 03: as the caller reaches them
             base.open_in_child(&ids)?; // 07: the directory, in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
