@@ -28,6 +28,7 @@ mod output;
 mod process_identity;
 pub mod program;
 mod run_dir;
+mod size;
 mod state_file;
 mod write_whole;
 
@@ -49,5 +50,6 @@ pub use liveness::liveness;
 pub use output::{notice, print, warn, warn_error};
 pub use process_identity::{Liveness, ProcessIdentity};
 pub use run_dir::{Abandoned, Owner, RunDir};
+pub use size::Size;
 pub use state_file::STATE_FILE;
 pub use write_whole::{Durability, unfinished_name, write_whole};

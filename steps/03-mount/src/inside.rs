@@ -47,6 +47,17 @@ pub fn target(
     Ok(target)
 }
 
+/// Makes a directory if nothing exists at its path.
+///
+/// # Errors
+/// As [`make`]. A path that cannot be looked up is no error here.
+pub(crate) fn make_missing(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    match open_path(root, path) {
+        Err(rustix::io::Errno::NOENT) => make(root, path, TargetKind::Directory),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a target that a mount must not cover. A process whose root directory is `/`
 /// does not see a mount over `/`. /proc, /sys and /dev are the container's view of
 /// itself, and its terminal comes from /dev: an image could have a link to one of them

@@ -88,7 +88,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
-    let rootfs = args.root.rootfs();
+    let mounts = pivot_root::with_workdir(mounts, args.command.workdir());
+    let (rootfs, shm) = (args.root.rootfs(), args.root.shm_size());
     let image = args.image.plan()?; // 07: its image, if it has one
     let terminal = args.terminal.plan()?;
 
@@ -122,7 +123,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             uts::set_names(&names)?; // 01: what it is called
             // 07: the layers, and 04: its /
             let root = base.mount(&mounts)?;
-            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
+            pivot_root::mount_defaults(root.as_fd(), shm)?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal

@@ -101,7 +101,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = [network::mount_points(), args.mount.requests()?].concat();
-    let rootfs = args.root.rootfs();
+    let mounts = pivot_root::with_workdir(mounts, args.command.workdir());
+    let (rootfs, shm) = (args.root.rootfs(), args.root.shm_size());
     let image = args.image.plan()?; // 07: its image, if it has one
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
@@ -144,7 +145,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             uts::set_names(&names)?; // 01: what it is called
             // 07: the layers, and 04: its /
             let root = base.mount(&mounts)?;
-            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
+            pivot_root::mount_defaults(root.as_fd(), shm)?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.mount_etc(root.as_fd())?; // 08: the names on its network
             mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
