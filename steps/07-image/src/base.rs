@@ -25,6 +25,9 @@ use crate::run_config::RunConfig;
 use crate::source::architecture;
 use crate::store::Store;
 
+/// The exit code for a command that was not found.
+const NOT_FOUND: u8 = 127;
+
 /// An image to run.
 #[derive(Clone, Debug)]
 pub struct ImageOptions {
@@ -197,6 +200,33 @@ impl Base {
                 .with_exit_code(2)
         );
         Ok(command)
+    }
+
+    /// Adds a hint to the error of a container that could not be started from a
+    /// directory: its user may have meant an image, as in `docker run IMAGE`.
+    ///
+    /// # Errors
+    /// Always: this error.
+    pub fn add_image_hint<T>(
+        &self,
+        error: anyhow::Error,
+        command: &Command,
+    ) -> Result<T> {
+        let first = command.argv.first().and_then(|word| word.to_str());
+        let is_name = |word: &&str| word.parse::<ImageName>().is_ok();
+        let failure = Failure::of(&error);
+        let hint = match first.filter(is_name) {
+            _ if self.layered.is_some() => return Err(error),
+            _ if !self.rootfs.path.exists() => format!(
+                "--image NAME runs an image (`images` lists them); {}",
+                failure.hint_text().unwrap_or_default()
+            ),
+            Some(name) if failure.exit_code() == NOT_FOUND => {
+                format!("if {name} is an image, run it by --image {name}")
+            }
+            _ => return Err(error),
+        };
+        Err(failure.hint(hint).into())
     }
 
     /// Returns the number of the signal that stops the command: SIGTERM, or the

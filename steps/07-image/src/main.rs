@@ -114,8 +114,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         })
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
-            args.mount.propagation.isolate()?; // 03: later mounts stay inside
             mount::bind_propagating(&mounts)?; // 03: with :rslave
+            args.mount.propagation.isolate()?; // 03: later mounts stay inside
             mount::bind_sources(&mounts)?; // 03: as the caller reaches them
             base.open_in_child(&ids)?; // 07: the directory, in the same way
             ids.enter(parent)?; // 06: becomes root of its user namespace
@@ -139,7 +139,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.become_user(&account, parent)?; // 06: becomes that user
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
+        .or_else(|error| cgroup.add_oom_hint(error)) // 05: out of memory?
+        // 07: is the command the name of an image?
+        .or_else(|error| base.add_image_hint(error, &args.command.plan()))?;
     child.set_stop_signal(base.stop_signal()); // 07: in place of SIGTERM
 
     let _pid_file = pid_file.write(&child)?;

@@ -23,16 +23,27 @@ impl Reference {
     /// Returns the name with its registry, as containerd has it:
     /// `docker.io/library/alpine:3`.
     pub(crate) fn with_registry(&self) -> String {
+        match self.name.contains('/') {
+            _ if self.has_registry() => self.to_string(),
+            true => format!("docker.io/{self}"),
+            false => format!("docker.io/library/{self}"),
+        }
+    }
+
+    /// Returns the name that Podman gives an image that was made on this machine:
+    /// `localhost/web:1`. None for a name that has its registry.
+    pub(crate) fn on_localhost(&self) -> Option<Self> {
+        let name = format!("localhost/{}", self.name);
+        (!self.has_registry()).then(|| Reference { name, tag: self.tag.clone() })
+    }
+
+    fn has_registry(&self) -> bool {
         let is_host = |part: &str| {
             part == "localhost"
                 || part.contains(['.', ':'])
                 || part.contains(|letter: char| letter.is_ascii_uppercase())
         };
-        match self.name.split_once('/') {
-            Some((host, _)) if is_host(host) => self.to_string(),
-            Some(_) => format!("docker.io/{self}"),
-            None => format!("docker.io/library/{self}"),
-        }
+        self.name.split_once('/').is_some_and(|(host, _)| is_host(host))
     }
 
     /// Returns the part behind the last colon; `latest` where there is none.
@@ -105,12 +116,14 @@ fn is_tag(tag: &str) -> bool {
     has_valid_bytes && tag.bytes().next().is_some_and(is_word) && tag.len() <= 128
 }
 
-/// An image as a command line names it: by name and tag, by id, or by the first digits of
-/// its id.
+/// An image as a command line names it: by name and tag, by name and digest, by id, or
+/// by the first digits of its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageName {
     /// By name and tag.
     Reference(Reference),
+    /// By name and the digest of its manifest: `alpine@sha256:…`.
+    WithDigest(Reference, Digest),
     /// By the first digits of its id. They may be a name as well, as in `cafe`.
     Digits(String),
 }
@@ -120,6 +133,7 @@ impl ImageName {
     pub(crate) fn reference(&self) -> Option<Reference> {
         match self {
             ImageName::Reference(reference) => Some(reference.clone()),
+            ImageName::WithDigest(..) => None,
             ImageName::Digits(digits) => digits.parse().ok(),
         }
     }
@@ -145,6 +159,14 @@ impl FromStr for ImageName {
                 _ => Err(format!("{text:?} is no image id")),
             };
         }
+        if let Some((name, digest)) = text.split_once('@') {
+            let digest = digest.parse::<Digest>();
+            let digest = digest.map_err(|_| {
+                format!("{text:?}: a digest is sha256: and 64 hexadecimal digits")
+            })?;
+            // As in Docker, the tag of `alpine:3@sha256:…` does not count.
+            return Ok(ImageName::WithDigest(name.parse()?, digest));
+        }
         let reference = text.parse::<Reference>()?;
         let is_hex = text.len() >= 4
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -160,6 +182,9 @@ impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ImageName::Reference(reference) => reference.fmt(f),
+            ImageName::WithDigest(reference, digest) => {
+                write!(f, "{}@{digest}", reference.name())
+            }
             ImageName::Digits(digits) => f.write_str(digits),
         }
     }
@@ -228,6 +253,12 @@ mod tests {
         assert_eq!(beef.reference(), Some("beef:latest".parse().unwrap()));
         assert_eq!(name("sha256:0f").unwrap(), ImageName::Digits("0f".into()));
         assert!(name("sha256:../x").is_err());
+        let digest = format!("sha256:{}", "0f".repeat(32));
+        for text in ["host/x", "host/x:1"].map(|name| format!("{name}@{digest}")) {
+            let shown = name(&text).unwrap().to_string();
+            assert_eq!(shown, format!("host/x@{digest}"));
+        }
+        assert!(name("x@sha256:0f").is_err() && name("x@").is_err());
         assert!(matches!(name("alpine").unwrap(), ImageName::Reference(_)));
     }
 }
