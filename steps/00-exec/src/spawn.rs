@@ -113,7 +113,7 @@ impl<'a> Spawn<'a> {
         )
         .hint_on(
             Errno::EAGAIN,
-            "no more processes may be made: --pids-limit, or `ulimit -u`",
+            "no more processes may be made: the pids limit of a cgroup, or `ulimit -u`",
         )
         .hint_on(
             Errno::ENOSYS,
