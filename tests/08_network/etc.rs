@@ -27,7 +27,7 @@ fn the_files_have_the_containers_names_and_the_images_files_are_not_written() {
     let script = "cat /etc/hosts /etc/hostname /etc/resolv.conf; for f in hosts hostname resolv.conf; do \
                   echo more >> /etc/$f; done; ip -4 addr show eth0";
     let options =
-        ["--hostname", "web", "--network-alias", "www", "--add-host", "db=192.0.2.7"];
+        ["--hostname", "web", "--net-alias", "www", "--add-host", "db=192.0.2.7"];
     let ran = host
         .run(&[&options[..], &["--dns-search", "lan"]].concat(), &["sh", "-c", script]);
     ran.exits(0);

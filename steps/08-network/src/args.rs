@@ -26,7 +26,7 @@ pub struct Args {
     ///
     /// none, host, bridge (the default for root), pasta (the default without root; none
     /// if pasta is not installed), or the name of a network that `network create` made.
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", alias = "net")]
     network: Option<NetworkChoice>,
 
     /// Publish a port; with 127.0.0.1:8080:80 only this host reaches it
@@ -69,7 +69,7 @@ pub struct Args {
     add_host: Vec<AddHost>,
 
     /// Another name by which containers of the same network find it
-    #[arg(long, value_name = "NAME", value_parser = etc::host_name)]
+    #[arg(long, value_name = "NAME", alias = "net-alias", value_parser = etc::host_name)]
     network_alias: Vec<String>,
 
     /// Refuse or adjust a firewall of the host that would drop its packets
