@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use rustix::process::geteuid;
 
+use crate::cli::exit_with;
 use crate::narration::{self, ExplainOptions, Format};
 
 /// The option `--explain` of `run`.
@@ -34,7 +35,7 @@ impl ExplainArgs {
                 "invalid value for '--explain': {reason}\n\n\
                  For more information, try '--help'.\n"
             );
-            clap::Error::raw(ErrorKind::InvalidValue, message).exit();
+            exit_with(&clap::Error::raw(ErrorKind::InvalidValue, message));
         }
     }
 }

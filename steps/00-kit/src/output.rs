@@ -69,12 +69,26 @@ struct Message<'a> {
     hint: Option<&'a str>,
 }
 
+/// Prints a usage error as `--explain=json` has it.
+pub(crate) fn print_usage_error_as_json(error: &str) {
+    let message = error.trim_end();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let line = Message { level: Level::Error, message, hint: None }.as_json();
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+impl Message<'_> {
+    fn as_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| self.message.into())
+    }
+}
+
 fn print_message(level: Level, what: &dyn Display, hint: Option<&str>) {
     let text = readable_lines(what);
     let text = match narration::format() {
         Format::Json => {
             let message = text.strip_prefix("note: ").unwrap_or(&text);
-            serde_json::to_string(&Message { level, message, hint }).unwrap_or(text)
+            Message { level, message, hint }.as_json()
         }
         Format::Text => for_people(level, text, hint),
     };
