@@ -89,10 +89,10 @@ impl Request {
     fn set(&mut self, word: &str) -> Result<(), String> {
         let flag = |flag| (flag, word.starts_with("no"));
         let (flag, on) = match word {
-            "ro" | "readonly" | "ro=true" | "readonly=true" => {
+            "ro" | "readonly" | "ro=true" | "readonly=true" | "ro=1" | "readonly=1" => {
                 (Attributes::MOUNT_ATTR_RDONLY, true)
             }
-            "rw" | "ro=false" | "readonly=false" => {
+            "rw" | "ro=false" | "readonly=false" | "ro=0" | "readonly=0" => {
                 (Attributes::MOUNT_ATTR_RDONLY, false)
             }
             "nosuid" | "suid" => flag(Attributes::MOUNT_ATTR_NOSUID),
@@ -115,18 +115,26 @@ impl Request {
         let word_and_value =
             word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
         match (&mut self.source, word, word_and_value) {
-            (Source::Bind(_, recursion), "bind" | "bind-nonrecursive", _) => {
-                *recursion = Recursion::Alone
-            }
-            (Source::Bind(_, recursion), "rbind", _) => {
-                *recursion = Recursion::Recursive
-            }
+            (
+                Source::Bind(_, recursion),
+                "bind"
+                | "bind-nonrecursive"
+                | "bind-nonrecursive=true"
+                | "bind-recursive=disabled",
+                _,
+            ) => *recursion = Recursion::Alone,
+            (
+                Source::Bind(_, recursion),
+                "rbind" | "bind-nonrecursive=false" | "bind-recursive=enabled",
+                _,
+            ) => *recursion = Recursion::Recursive,
             // For SELinux, which Kiste does not use, and for Docker on other systems.
             (
                 Source::Bind(..),
                 "z" | "Z" | "cached" | "consistent" | "delegated",
                 _,
-            ) => {}
+            )
+            | (Source::Bind(..), _, Some(("consistency", _))) => {}
             (
                 Source::New { options, .. },
                 _,
@@ -183,6 +191,27 @@ mod tests {
             Request::mount_option("type=bind,src=./src,dst=/dst,ro,nosuid").unwrap(),
             request
         );
+    }
+
+    #[test]
+    fn the_longer_forms_of_an_option_mean_the_same() {
+        let parse = |options: &str| {
+            let text = format!("src=./src,dst=/dst{options}");
+            Request::mount_option(&text).unwrap()
+        };
+        for (longer, short) in [
+            (",readonly=1", ",ro"),
+            (",ro=true", ",ro"),
+            (",ro,readonly=0", ""),
+            (",bind-recursive=disabled", ",bind"),
+            (",bind-nonrecursive=true", ",bind"),
+            (",bind-recursive=enabled", ""),
+            (",consistency=cached", ""),
+        ] {
+            assert_eq!(parse(longer), parse(short), "{longer}");
+        }
+        let writable = "src=./src,dst=/dst,ro,bind-recursive=writable";
+        assert!(Request::mount_option(writable).is_err(), "ro is always recursive");
     }
 
     #[test]
