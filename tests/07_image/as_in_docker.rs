@@ -84,6 +84,12 @@ fn images_are_selected_by_name_and_shown_as_asked_for() {
     let row: Vec<&str> = lines(&table)[1].split_whitespace().collect();
     assert_eq!(row[..4], ["small", "1", digest.as_str().unwrap(), &id]);
     assert!(lines(&table)[0].contains("DIGEST"), "{table}");
+    let template = "{{.Repository}}:{{.Tag}} {{.ID}} {{.Digest}}";
+    let line = images(&["--format", template, "small:1"]);
+    let digest_text = digest.as_str().unwrap();
+    assert_eq!(line, format!("small:1 {} {digest_text}\n", short(&id)));
+    let ran = store.call(&["images", "--format", "{{.Nosuch}}"]);
+    ran.exits(1).assert_stderr_contains("\"Repository\"");
     // Such a digest names the image.
     let name = format!("small@{}", digest.as_str().unwrap());
     store.run(&name, &[], &["echo", "it runs"]).assert_stdout("it runs");

@@ -5,8 +5,9 @@ use std::str::FromStr;
 use anyhow::Result;
 use kit::Failure;
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::output::{OutputFormat, ago, format_size, print_list};
+use super::output::{ListFormat, ago, format_size, print_list};
 use crate::args::StoreArgs;
 use crate::digest::Digest;
 use crate::image::Image;
@@ -18,9 +19,11 @@ use crate::store::{Store, TaggedImage};
 pub struct Images {
     #[command(flatten)]
     store: StoreArgs,
-    /// Print for people (table) or for machines (json)
-    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
-    format: OutputFormat,
+    /// Print for people (table) or for machines (json), or a line for each: {{.ID}}
+    ///
+    /// The fields: Repository, Tag, Digest, ID, CreatedAt, CreatedSince, Size.
+    #[arg(long, value_name = "table|json|TEMPLATE", default_value = "table")]
+    format: ListFormat,
     /// Print the ids alone
     #[arg(short, long, conflicts_with_all = ["format", "digests"])]
     quiet: bool,
@@ -72,11 +75,28 @@ impl Images {
         }
         let list: Vec<ListedImage> =
             tagged.map(|tagged| ListedImage::read(&store, tagged)).collect();
+        let format = match &self.format {
+            ListFormat::Whole(format) => *format,
+            ListFormat::Lines(template) => {
+                let line = |image| Ok(template.render(&self.fields(image))? + "\n");
+                let lines: Result<String> = list.iter().map(line).collect();
+                return kit::print(lines?);
+            }
+        };
         let mut header = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
         if self.digests {
             header.insert(2, "DIGEST");
         }
-        print_list(self.format, &list, &header, |image| self.row(image))
+        print_list(format, &list, &header, |image| self.row(image))
+    }
+
+    /// Returns the fields of a line, by the names that they have in Docker.
+    fn fields(&self, image: &ListedImage) -> Value {
+        let [name, tag, id, since, size] = self.cells(image);
+        json!({
+            "Repository": name, "Tag": tag, "Digest": image.digest, "ID": id,
+            "CreatedAt": image.created, "CreatedSince": since, "Size": size,
+        })
     }
 
     fn shown_id(&self, id: &Digest) -> String {
@@ -87,22 +107,26 @@ impl Images {
     }
 
     fn row(&self, image: &ListedImage) -> Vec<String> {
+        let mut row = Vec::from(self.cells(image));
+        if self.digests {
+            row.insert(2, image.digest.to_string());
+        }
+        row
+    }
+
+    fn cells(&self, image: &ListedImage) -> [String; 5] {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| "<none>".into());
         let created = match &image.damaged {
             Some(_) => "<damaged>".into(),
             None => or_none(image.created.as_deref().map(ago)),
         };
-        let mut row = vec![
+        [
             or_none(image.name.clone()),
             or_none(image.tag.clone()),
             self.shown_id(&image.id),
             created,
             format_size(image.size),
-        ];
-        if self.digests {
-            row.insert(2, image.digest.to_string());
-        }
-        row
+        ]
     }
 }
 

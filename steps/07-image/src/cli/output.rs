@@ -1,9 +1,35 @@
 //! Output of the subcommands: lists as a table or as JSON.
 
+use std::str::FromStr;
+
 use anyhow::Result;
 use bytesize::ByteSize;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
+
+use super::template::Template;
+
+/// The format of a list that may also be printed by a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ListFormat {
+    /// As a table or as JSON.
+    Whole(OutputFormat),
+    /// A line for each entry.
+    Lines(Template),
+}
+
+impl FromStr for ListFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "table" => ListFormat::Whole(OutputFormat::Table),
+            "json" => ListFormat::Whole(OutputFormat::Json),
+            text if text.contains("{{") => ListFormat::Lines(text.parse()?),
+            _ => return Err("it is table, json, or a text with {{.FIELD}}".into()),
+        })
+    }
+}
 
 /// The format of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
