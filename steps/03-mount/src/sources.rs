@@ -34,8 +34,8 @@ pub fn copy_sources(requests: &[Request]) -> Result<()> {
     })
 }
 
-/// In the child, before its mounts are isolated: makes the bind mounts below which later
-/// mounts of the host are to appear. Isolated mounts could not be their source.
+/// In the child, before its mounts are isolated: makes the bind mounts below which
+/// later mounts of the host are to appear. Isolated mounts could not be their source.
 ///
 /// # Errors
 /// As [`bind_sources`].
@@ -47,7 +47,7 @@ pub fn bind_propagating(requests: &[Request]) -> Result<()> {
 }
 
 /// In the child, once its mounts are isolated and while it still has the caller's user
-/// and groups: makes the bind mounts, which [`crate::all`] attaches later.
+/// and groups: makes the bind mounts, which [`crate::mount_all`] attaches later.
 ///
 /// # Errors
 /// When a source is no longer the file that the caller has found, and the kernel's
