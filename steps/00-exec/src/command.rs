@@ -33,8 +33,8 @@ const MISSING: [Errno; 4] =
 pub struct Command {
     /// The program and its arguments.
     pub argv: Vec<OsString>,
-    /// The environment, `NAME=VALUE`. A `NAME` alone is a variable that the command does
-    /// not have, although its defaults may.
+    /// The environment, `NAME=VALUE`. A `NAME` alone is a variable that the command
+    /// does not have, although its defaults may.
     pub env: Vec<OsString>,
     /// The directory in which it starts; unset, that of its parent.
     pub workdir: Option<PathBuf>,

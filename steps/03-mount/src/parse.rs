@@ -112,51 +112,46 @@ impl Request {
             source.set_propagation(propagation);
             return Ok(());
         }
-        let word_and_value =
-            word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
-        match (&mut self.source, word, word_and_value) {
-            (
-                Source::Bind(_, recursion),
+        match &mut self.source {
+            Source::Bind(_, recursion) => match word {
                 "bind"
                 | "bind-nonrecursive"
                 | "bind-nonrecursive=true"
-                | "bind-recursive=disabled",
-                _,
-            ) => *recursion = Recursion::Alone,
-            (
-                Source::Bind(_, recursion),
-                "rbind" | "bind-nonrecursive=false" | "bind-recursive=enabled",
-                _,
-            ) => *recursion = Recursion::Recursive,
-            // For SELinux, which Kiste does not use, and for Docker on other systems.
-            (
-                Source::Bind(..),
-                "z" | "Z" | "cached" | "consistent" | "delegated",
-                _,
-            )
-            | (Source::Bind(..), _, Some(("consistency", _))) => {}
-            (
-                Source::New { options, .. },
-                _,
-                Some((key @ ("size" | "mode" | "uid" | "gid" | "nr_inodes"), value)),
-            ) => {
-                options.push((key.into(), value.into()));
+                | "bind-recursive=disabled" => *recursion = Recursion::Alone,
+                "rbind" | "bind-nonrecursive=false" | "bind-recursive=enabled" => {
+                    *recursion = Recursion::Recursive
+                }
+                _ if has_no_effect(word) => {}
+                _ => return Err(not_an_option_of(word, BIND_OPTIONS)),
+            },
+            Source::New { options, .. } => {
+                match word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=') {
+                    Some((
+                        key @ ("size" | "mode" | "uid" | "gid" | "nr_inodes"),
+                        value,
+                    )) => options.push((key.into(), value.into())),
+                    _ => return Err(not_an_option_of(word, TMPFS_OPTIONS)),
+                }
             }
-            (Source::Bind(..), ..) => {
-                return Err(format!(
-                    "{word:?} is not an option of a bind mount: ro, rw, bind, rbind, rprivate, \
-                                    rslave, rshared, nosuid, nodev, noexec"
-                ));
-            }
-            _ => {
-                return Err(format!(
-                    "{word:?} is not an option of a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, \
-                                    exec, suid, dev"
-                ));
-            }
+            Source::Directory | Source::MountPoint => {}
         }
         Ok(())
     }
+}
+
+const BIND_OPTIONS: &str = "a bind mount: ro, rw, bind, rbind, rprivate, rslave, rshared, nosuid, nodev, noexec";
+const TMPFS_OPTIONS: &str =
+    "a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, exec, suid, dev";
+
+fn not_an_option_of(word: &str, options: &str) -> String {
+    format!("{word:?} is not an option of {options}")
+}
+
+/// Tells whether an option is for SELinux, which Kiste does not use, or for Docker on
+/// other systems.
+fn has_no_effect(word: &str) -> bool {
+    ["z", "Z", "cached", "consistent", "delegated"].contains(&word)
+        || word.starts_with("consistency=")
 }
 
 /// Parses the propagation of a bind mount: `rslave`, or `bind-propagation=rslave`. The

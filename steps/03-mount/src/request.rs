@@ -93,8 +93,8 @@ impl Request {
         })
     }
 
-    /// Requests a directory: it is made in the root, and where a mount hides it, on that
-    /// mount.
+    /// Requests a directory: it is made in the root, and where a mount hides it, on
+    /// that mount.
     pub fn directory(target: &Path) -> Self {
         let attributes = AttributeChange::NONE;
         Request { source: Source::Directory, target: target.into(), attributes }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use oci_spec::image::{ImageManifestBuilder, MediaType};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::compression::decompress_xz_and_bzip2;
 use crate::digest::Digest;
@@ -132,28 +132,37 @@ pub(crate) fn import(
     };
     let layers = add_layers(store, &[], &[incoming])?;
     report_left_out(&layers.left_out, ids_hint);
+    let configuration = new_configuration(path, &description, &layers);
+    let added =
+        add_documents(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
+    let id = added.id;
+    add_names(store, added, Vec::from_iter(description.name))?;
+    Ok(id)
+}
+
+/// Makes the configuration of an image that was imported from this path.
+fn new_configuration(
+    path: &Path,
+    description: &Description,
+    layers: &StoredLayers,
+) -> Value {
     let file_name = path.file_name().unwrap_or(path.as_os_str()).display();
     let mut config = json!({});
     description.changes.iter().for_each(|change| change.apply(&mut config));
     let mut history = json!({
         "created": document::now(), "created_by": format!("import {file_name}"),
     });
-    if let Some(comment) = description.comment {
-        history["comment"] = comment.into();
+    if let Some(comment) = &description.comment {
+        history["comment"] = json!(comment);
     }
-    let configuration = json!({
+    json!({
         "created": document::now(),
         "architecture": architecture(),
         "os": "linux",
         "config": config,
         "rootfs": { "type": "layers", "diff_ids": layers.diff_ids },
         "history": [history],
-    });
-    let added =
-        add_documents(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
-    let id = added.id;
-    add_names(store, added, Vec::from_iter(description.name))?;
-    Ok(id)
+    })
 }
 
 /// Adds the documents of an image whose layers are in the store, and makes the manifest if
