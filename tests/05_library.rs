@@ -91,7 +91,7 @@ fn placement(fixture: &Fixture) -> kit::Result<Placement> {
 
 fn sleep() -> Command {
     let argv = vec!["sleep".into(), "100".into()];
-    Command { argv, env: vec!["PATH=/usr/bin:/bin".into()], workdir: None }
+    Command { argv, env: vec!["PATH=/usr/bin:/bin".into()], ..Command::default() }
 }
 
 /// Compares each limit with the files of the cgroup that the process is in.

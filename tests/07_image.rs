@@ -10,6 +10,8 @@ use kiste_tests::{Step, step};
 
 #[path = "07_image/ambiguous.rs"]
 mod ambiguous;
+#[path = "07_image/as_in_docker.rs"]
+mod as_in_docker;
 #[path = "07_image/below.rs"]
 mod below;
 #[path = "07_image/changes.rs"]

@@ -9,6 +9,8 @@ use kiste_tests::checkout;
 mod comments;
 #[path = "house/imports.rs"]
 mod imports;
+#[path = "house/options.rs"]
+mod options;
 #[path = "house/source.rs"]
 mod source;
 
@@ -64,6 +66,16 @@ fn clap_and_args_are_used_in_args_cli_and_main_only() {
 fn the_environment_is_read_in_args_cli_and_main_only() {
     let wrong = files_outside_command_line(&sources_of_steps(), reads_the_environment);
     assert!(wrong.is_empty(), "the environment is read in:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_hint_names_only_options_that_its_step_has() {
+    let snapshots = workspace_root().join("tests/snapshots");
+    let sources = sources_of_steps();
+    let rooms = sources.iter().filter(|source| !source.is_command_line());
+    let wrong: Vec<_> =
+        rooms.flat_map(|room| options::unknown(room, &snapshots)).collect();
+    assert!(wrong.is_empty(), "options of another step in:\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -66,7 +66,7 @@ fn a_variable_can_be_given_or_passed_on_or_replaced() {
 }
 
 #[test]
-fn a_variable_without_a_name_or_a_value_to_pass_on_is_a_usage_error() {
+fn a_variable_without_a_name_is_a_usage_error() {
     let fixture = fixture();
     for bad in ["", "=x"] {
         fixture
@@ -74,10 +74,54 @@ fn a_variable_without_a_name_or_a_value_to_pass_on_is_a_usage_error() {
             .exits(2)
             .assert_stderr_contains("a variable needs a name");
     }
-    fixture
-        .run(&["-e", "NOT_SET_HERE"], &["true"])
-        .exits(2)
-        .assert_stderr_contains("no such variable to pass on");
+}
+
+#[test]
+fn a_variable_that_the_caller_does_not_have_is_not_passed_on() {
+    let fixture = fixture();
+    let ran = fixture.run_under(
+        &["env", "-u", "NOT_SET", "-u", "HOME"],
+        &["-e", "NOT_SET", "-e", "HOME", "-e", "A=1"],
+        &["env"],
+    );
+    assert_eq!(ran.exits(0).err, "");
+    let mut names: Vec<_> =
+        ran.out.lines().filter_map(|line| line.split('=').next()).collect();
+    names.retain(|name| *name != "TERM");
+    names.sort();
+    assert_eq!(names, ["A", "HOSTNAME", "PATH"], "{}", ran.out);
+}
+
+#[test]
+fn variables_are_read_from_files_and_those_of_the_command_line_take_precedence() {
+    let fixture = fixture();
+    let first = "# a comment\n\nA=1\n  B=\"2 3\"\nPASSED\nNOT_SET\nC=first\n";
+    fs::write(fixture.dir().join("first"), first).unwrap();
+    fs::write(fixture.dir().join("second"), "C=second\nD=").unwrap();
+    let options = ["-e", "A=4", "--env-file", "first", "--env-file", "second"];
+    let caller = ["env", "-u", "NOT_SET", "PASSED=on"];
+    let ran = fixture.run_under(&caller, &options, &["env"]);
+    for line in ["A=4", "B=\"2 3\"", "PASSED=on", "C=second", "D="] {
+        assert!(ran.exits(0).out.lines().any(|it| it == line), "{line}:\n{}", ran.out);
+    }
+    assert!(!ran.out.contains("NOT_SET") && !ran.out.contains('#'), "{}", ran.out);
+    fs::write(fixture.dir().join("wrong"), "A=1\nexport B=1\n").unwrap();
+    for (file, why) in [("nosuch", "ENOENT"), ("wrong", "export B=1")] {
+        let ran = fixture.run(&["--env-file", file], &["true"]);
+        ran.exits(2).assert_stderr_contains("--env-file").assert_stderr_contains(why);
+    }
+}
+
+#[test]
+fn the_command_has_the_requested_umask() {
+    let fixture = fixture();
+    for (mask, shown) in [("077", "0077"), ("0", "0000"), ("0027", "0027")] {
+        fixture.run(&["--umask", mask], &["sh", "-c", "umask"]).assert_stdout(shown);
+    }
+    for bad in ["8", "1000", "u=rwx"] {
+        let ran = fixture.run(&["--umask", bad], &["true"]);
+        ran.exits(2).assert_stderr_contains("an octal number");
+    }
 }
 
 #[test]

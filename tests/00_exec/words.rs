@@ -47,6 +47,27 @@ fn explain_json_prints_one_object_per_line() {
 }
 
 #[test]
+fn with_explain_json_an_error_is_json_too() {
+    let ran = fixture().run(&["--explain=json", "-w", "/no/such"], &["true"]);
+    fn read(line: &str) -> serde_json::Value {
+        serde_json::from_str(line).expect(line)
+    }
+    let lines: Vec<_> = ran.exits(125).err.lines().map(read).collect();
+    let (last, calls) = lines.split_last().unwrap();
+    assert!(calls.iter().all(|line| line["call"].is_string()), "{}", ran.err);
+    assert_eq!(last["level"], "error");
+    assert_eq!(last["message"], "chdir(/no/such): No such file or directory (ENOENT)");
+    assert!(last["hint"].as_str().unwrap().contains("-w"), "{last}");
+    for wrong in [&["--umask", "8"][..], &["--explain=json,09"], &["--nosuch"]] {
+        let ran = fixture().run(&[&["--explain=json"], wrong].concat(), &["true"]);
+        let error = read(ran.exits(2).err.trim_end());
+        assert_eq!(error["level"], "error");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("try '--help'") && !message.starts_with("error"));
+    }
+}
+
+#[test]
 fn explain_says_who_calls_what_and_why() {
     let ran = fixture().run(&["--explain"], &["true"]);
     let lines: Vec<_> = ran.exits(0).err.lines().collect();

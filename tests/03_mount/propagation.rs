@@ -144,6 +144,47 @@ fn a_shared_container_has_its_own_peer_group() {
 }
 
 #[test]
+fn later_mounts_appear_below_a_volume_by_its_own_propagation() {
+    if !require_tool("mount") {
+        return;
+    }
+    let Some(fixture) = fixture() else { return };
+    let host = Distribution::start();
+    let (source, from) = directory(&fixture, "source");
+    let (_, to) = directory(&fixture, "target");
+    for name in ["hosts", "own"] {
+        fs::create_dir(source.join(name)).unwrap();
+    }
+    for (propagation, from_host, from_container) in [
+        ("rprivate", false, false),
+        ("private", false, false),
+        ("rslave", true, false),
+        ("slave", true, false),
+        ("rshared", true, true),
+        ("shared", true, true),
+    ] {
+        let script =
+            format!("mount -t tmpfs own {to}/own; echo mounted; exec sleep 100");
+        let in_volume = ["-v", &format!("{from}:{to}:{propagation}")];
+        let mount = format!("src={from},dst={to},bind-propagation={propagation}");
+        for option in [in_volume, ["--mount", &mount]] {
+            let mut running = host.start_in(&fixture, &option, &["sh", "-c", &script]);
+            running.wait_for("mounted");
+            host.sh(&format!("mount -t tmpfs hosts {from}/hosts"));
+            let appears = host::mount_at(running.pid, &format!("{to}/hosts")).is_some();
+            assert_eq!(appears, from_host, "{option:?}");
+            let own = format!(" {from}/own ");
+            let leaves = host.mounts().iter().any(|line| line.contains(&own));
+            assert_eq!(leaves, from_container, "{option:?}");
+            drop(running);
+            host.sh(&format!(
+                "umount {from}/hosts; umount {from}/own 2>/dev/null || true"
+            ));
+        }
+    }
+}
+
+#[test]
 fn an_unknown_propagation_is_a_usage_error() {
     let Some(fixture) = fixture() else { return };
     fixture

@@ -46,6 +46,33 @@ fn a_directory_of_the_host_appears_at_its_target_only_inside() {
     );
 }
 
+#[test]
+fn an_option_of_docker_that_changes_nothing_here_is_accepted() {
+    let Some(fixture) = fixture() else { return };
+    let (_, from) = directory_with_a_file(&fixture, "source");
+    let (_, to) = directory(&fixture, "target");
+    for options in ["z", "Z", "ro,z", "Z,rprivate", "cached", "delegated,ro"] {
+        fixture
+            .sh(&["-v", &volume(&from, &to, options)], &format!("cat {to}/file"))
+            .assert_stdout("source");
+    }
+}
+
+#[test]
+fn a_source_with_a_comma_is_given_in_quotation_marks() {
+    let Some(fixture) = fixture() else { return };
+    let (_, from) = directory_with_a_file(&fixture, "one,two");
+    let (_, to) = directory(&fixture, "target");
+    let mount = format!("type=bind,\"src={from}\",dst={to},ro");
+    fixture
+        .sh(&["--mount", &mount], &format!("cat {to}/file"))
+        .assert_stdout("one,two");
+    fixture
+        .run(&["--mount", &format!("type=bind,\"src={from},dst={to}")], &["true"])
+        .exits(2)
+        .assert_stderr_contains("the closing quotation mark is missing");
+}
+
 /// If a read-only mount were attached first, it could be written for a moment.
 #[test]
 fn a_mount_has_its_attributes_before_it_is_attached() {

@@ -144,6 +144,24 @@ fn dev_shm_is_not_the_hosts_and_has_64_mib() {
 }
 
 #[test]
+fn dev_shm_has_the_requested_size() {
+    let Some(fixture) = fixture() else { return };
+    for (size, bytes) in [("1m", 1 << 20), ("8192", 8192), ("1Mi", 1 << 20)] {
+        let script = "cat /dev/zero > /dev/shm/x; wc -c < /dev/shm/x";
+        fixture
+            .sh(&["--shm-size", size], script)
+            .assert_stdout(&bytes.to_string())
+            .assert_stderr_contains("No space left on device");
+    }
+    for (size, why) in [("0", "greater than 0"), ("big", "a size is a number")] {
+        fixture
+            .run(&["--shm-size", size], &["true"])
+            .exits(2)
+            .assert_stderr_contains(why);
+    }
+}
+
+#[test]
 fn each_container_has_its_own_instance_of_devpts() {
     let Some(fixture) = fixture() else { return };
     let first = fixture.start(&[], &["sleep", "100"]);

@@ -141,9 +141,32 @@ fn the_working_directory_is_inside() {
     fixture.sh(&["-w", "/etc"], "pwd").assert_stdout("/etc");
     fixture.sh(&[], "pwd").assert_stdout("/");
     fixture.sh(&["-w", "../../.."], "pwd").assert_stdout("/");
-    let outside = fixture.dir().to_str().unwrap();
     fixture
-        .run(&["-w", outside], &["pwd"])
+        .run(&["-w", "/etc/passwd"], &["pwd"])
         .exits(125)
         .assert_stderr_contains("hint: -w names a directory");
+}
+
+#[test]
+fn a_missing_working_directory_is_made_inside() {
+    let Some(fixture) = fixture() else { return };
+    let outside = fixture.dir().to_str().unwrap();
+    let show = "pwd; ls -A; stat -c %a .";
+    let empty = |path: &str| format!("{path}\n755");
+    fixture.sh(&["-w", outside], show).assert_stdout(&empty(outside));
+    for options in [&["--read-only"][..], &["--tmpfs", "/memory"]] {
+        for path in ["/memory/a/b", "/new", "/link/x"] {
+            let _ = symlink("/etc/target", fixture.rootfs().join("link"));
+            let target = path.replace("/link", "/etc/target");
+            let options = [options, &["-w", path]].concat();
+            fixture.sh(&options, show).assert_stdout(&empty(&target));
+            let _ = fs::remove_dir_all(fixture.rootfs().join(&path[1..]));
+        }
+    }
+    for path in ["/proc/x", "/dev/x", "/nowhere/.."] {
+        fixture
+            .run(&["-w", path], &["true"])
+            .exits(125)
+            .assert_stderr_contains("chdir");
+    }
 }

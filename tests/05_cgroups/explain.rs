@@ -108,3 +108,14 @@ fn explain_narrates_the_life_of_a_cgroup_in_order() {
         "each call has its reason: {lines:#?}"
     );
 }
+
+#[test]
+fn with_explain_json_the_statistics_are_json_too() {
+    let Some(fixture) = fixture() else { return };
+    let ran = fixture.run(&["--explain=json", "--stats"], &["true"]);
+    let read = |line| -> serde_json::Value { serde_json::from_str(line).expect(line) };
+    let lines: Vec<_> = ran.exits(0).err.lines().map(read).collect();
+    let notes: Vec<_> = lines.iter().filter(|line| line["level"] == "note").collect();
+    let [statistics] = notes[..] else { panic!("{notes:?}") };
+    assert!(statistics["message"].as_str().unwrap().contains("cpu "), "{statistics}");
+}

@@ -47,7 +47,7 @@ fn runs_that_fail_also_leave_the_hosts_cgroups_unchanged() {
         .exits(125)
         .assert_stderr_contains("/nonexistent");
     fixture.run(&["-m", "64m", "-v", "/nonexistent:/mnt"], &["true"]).exits(125);
-    fixture.run(&["-m", "64m", "-w", "/nonexistent"], &["true"]).exits(125);
+    fixture.run(&["-m", "64m", "-w", "/nonexistent/.."], &["true"]).exits(125);
     fixture
         .run(&["-m", "64m", "--pid-file", "/nonexistent/pid"], &["sleep", "100"])
         .exits(125);

@@ -150,9 +150,10 @@ fn run_exits_with_the_status_of_the_command() {
     user.run(&["-v", "/nonexistent:/mnt"], &["true"])
         .exits(125)
         .assert_stderr_contains("/nonexistent");
-    user.run(&["-w", "/nonexistent"], &["true"])
+    user.run(&["-w", "/nonexistent/.."], &["true"])
         .exits(125)
         .assert_stderr_contains("/nonexistent");
+    user.run(&["-w", "/new/dir"], &["pwd"]).assert_stdout("/new/dir");
     assert!(!user.fixture().run_dirs().exists(), "no run directory is left");
 }
 

@@ -183,14 +183,16 @@ fn wrong_arguments_are_a_usage_error() {
     let Some(store) = root() else { return };
     for arguments in [
         &["import"][..],
-        &["import", "x"],
-        &["load"],
         &["load", "--nosuch"],
         &["save"],
         &["tag", "x"],
         &["inspect"],
         &["history"],
         &["images", "--format", "xml"],
+        &["images", "-q", "--format", "json"],
+        &["images", "UPPER"],
+        &["import", "--change", "RUN true", "x", "y"],
+        &["inspect", "--format", "{{range .}}", "x"],
         &["run", "--image"],
         &["run", "--image", "UPPER", "true"],
         &["run", "--image", "../x", "true"],

@@ -27,7 +27,7 @@ fn the_files_have_the_containers_names_and_the_images_files_are_not_written() {
     let script = "cat /etc/hosts /etc/hostname /etc/resolv.conf; for f in hosts hostname resolv.conf; do \
                   echo more >> /etc/$f; done; ip -4 addr show eth0";
     let options =
-        ["--hostname", "web", "--network-alias", "www", "--add-host", "db:192.0.2.7"];
+        ["--hostname", "web", "--net-alias", "www", "--add-host", "db=192.0.2.7"];
     let ran = host
         .run(&[&options[..], &["--dns-search", "lan"]].concat(), &["sh", "-c", script]);
     ran.exits(0);
@@ -50,6 +50,20 @@ fn the_files_have_the_containers_names_and_the_images_files_are_not_written() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn the_resolver_has_the_requested_options() {
+    let Some(host) = host() else { return };
+    for option in ["--dns-option", "--dns-opt"] {
+        for network in ["bridge", "none", "host"] {
+            let options = ["--network", network, option, "ndots:3", option, "rotate"];
+            host.run(&options, &["grep", "options", "/etc/resolv.conf"])
+                .assert_stdout("options ndots:3 rotate");
+        }
+    }
+    let ran = host.run(&["--dns-option", "rotate\nnameserver 192.0.2.1"], &["true"]);
+    ran.exits(2).assert_stderr_contains("is no option of a resolver");
 }
 
 #[test]

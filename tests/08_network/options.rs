@@ -73,6 +73,11 @@ fn a_note_says_that_every_host_can_reach_a_published_port() {
         .assert_stderr_contains("port 8080 is open to every host")
         .assert_stderr_contains("-p 127.0.0.1:8080:80");
     assert_eq!(world.run(&["-p", "127.0.0.1:8080:80"], &["true"]).exits(0).err, "");
+    let ran = world.run(&["--explain=json", "-p", "8080:80"], &["true"]);
+    let read = |line| -> serde_json::Value { serde_json::from_str(line).expect(line) };
+    let mut lines = ran.exits(0).err.lines().map(read);
+    let note = lines.find(|line| line["level"] == "note").expect("a note, as JSON");
+    assert!(note["message"].as_str().unwrap().starts_with("port 8080 is open"));
 }
 
 #[test]

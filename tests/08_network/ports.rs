@@ -114,6 +114,30 @@ fn a_container_does_not_reach_a_server_on_the_hosts_loopback() {
 }
 
 #[test]
+fn a_free_port_is_chosen_for_a_port_without_one_and_is_named() {
+    let Some(world) = world() else { return };
+    let running =
+        world.serve(&["-p", "80", "-p", "127.0.0.1::80", "-p", "53/udp"], "hello");
+    let ports = lease(&world, "kiste")["ports"].clone();
+    let host_port = |at: usize| ports[at]["host"].as_u64().unwrap();
+    world
+        .sh_on_other_host(&fetch(&format!("{}:{}", net::HOST, host_port(0))))
+        .assert_stdout("hello");
+    world
+        .sh_on_host(&fetch(&format!("127.0.0.1:{}", host_port(1))))
+        .assert_stdout("hello");
+    let shown = world.run_kiste(&["show"]).exits(0).out.clone();
+    for (at, inside) in [(0, "80/tcp"), (1, "80/tcp"), (2, "53/udp")] {
+        let port = format!("{}:{inside}", host_port(at));
+        assert!(host_port(at) >= 1024 && shown.contains(&port), "{port}: {shown}");
+    }
+    drop(running);
+    let ran = world.run(&["-p", "127.0.0.1::80"], &["true"]);
+    ran.exits(0).assert_stderr_contains("note: published as 127.0.0.1:");
+    world.assert_unchanged();
+}
+
+#[test]
 fn port_ranges_and_udp_ports_are_published() {
     let Some(world) = world() else { return };
     let running = world.serve(&["-p", "8000-8001:80-81", "-p", "5353:53/udp"], "hello");
@@ -173,7 +197,7 @@ fn an_error_names_the_program_that_uses_the_port() {
 fn a_malformed_port_is_a_usage_error() {
     let Some(world) = world() else { return };
     for (wrong, why) in [
-        ("80", "HOSTPORT:PORT"),
+        ("http", "not a port"),
         ("0:80", "not a port"),
         ("8000-8002:80", "3 ports"),
         ("[::1]:80:80", "::1"),

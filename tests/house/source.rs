@@ -48,7 +48,12 @@ impl Source {
     /// Returns the words and signs of the program: without comments, strings and unit
     /// tests.
     pub fn tokens(&self) -> Vec<&str> {
-        tokens(without_unit_tests(&self.text))
+        tokens(self.code())
+    }
+
+    /// Returns the text without unit tests.
+    pub fn code(&self) -> &str {
+        without_unit_tests(&self.text)
     }
 }
 

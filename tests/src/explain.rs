@@ -14,6 +14,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{Fixture, Ran, Step, User, host, require_tool};
 use calls::{container_calls, is_narrated_as};
@@ -172,11 +173,13 @@ fn narrated(stderr: &str) -> Calls {
     narrated
 }
 
+/// Reads the narrated calls. The other lines are messages: notes, warnings, errors.
 fn read(stderr: &str) -> Vec<Line> {
-    let read = |line| {
+    let read = |line| -> Value {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
     };
-    stderr.lines().map(read).collect()
+    let calls = stderr.lines().map(read).filter(|line| line.get("level").is_none());
+    calls.map(|line| serde_json::from_value(line).expect("a narrated call")).collect()
 }
 
 fn differences(written: &str, narrated: &Calls, seen: &Calls) -> Vec<String> {

@@ -24,9 +24,9 @@ pub fn assert_earlier_options_work(fixture: &Fixture) {
     let table = [
         (
             0,
-            &["-e", "A=1", "-w", "/usr", "--pid-file", "pid"][..],
-            "echo $A $PWD",
-            "1 /usr\n",
+            &["-e", "A=1", "-w", "/usr", "--umask", "027", "--pid-file", "pid"][..],
+            "echo $A $PWD $(umask)",
+            "1 /usr 0027\n",
         ),
         (
             1,
@@ -52,9 +52,9 @@ pub fn assert_earlier_options_work(fixture: &Fixture) {
         ),
         (
             4,
-            &["--read-only", "-t"],
-            "touch /new 2>/dev/null || echo read-only; : </dev/tty",
-            "read-only\n",
+            &["--read-only", "--shm-size", "1m", "-t"],
+            "touch /new 2>/dev/null || echo read-only; : </dev/tty; df -k /dev/shm | grep -c ' 1024 '",
+            "read-only\n1\n",
         ),
     ];
     let (mut options, mut script, mut prints) = (Vec::new(), Vec::new(), String::new());

@@ -1,13 +1,17 @@
 //! The options that every `run` has.
 
-use std::ffi::{OsStr, OsString};
+mod variables;
+
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kit::Result;
 
 use crate::command::Command;
 use crate::pid_file::PidFile;
+
+use variables::{EnvFile, set, variable};
 
 /// The command's `PATH`, unless `-e PATH=…` sets another.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,9 +25,21 @@ pub struct CommandArgs {
     #[arg(short, long, value_name = "K=V", value_parser = variable)]
     env: Vec<OsString>,
 
+    /// Set the variables in this file, a K=V or a K on each line
+    ///
+    /// -e takes precedence.
+    #[arg(long, value_name = "FILE", value_parser = EnvFile::read)]
+    env_file: Vec<EnvFile>,
+
     /// Start in this directory, as the command sees it
+    ///
+    /// From step 4 on, it is made if it is missing.
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<PathBuf>,
+
+    /// The command's file mode creation mask, in octal [default: 022]
+    #[arg(long, value_name = "MASK", value_parser = octal)]
+    umask: Option<u32>,
 
     /// Write the first process's id to this file while it runs
     ///
@@ -40,8 +56,10 @@ impl CommandArgs {
     /// Returns the command as it was typed; its environment has only the variables that
     /// were given.
     pub fn plan(&self) -> Command {
-        let (argv, env) = (self.command.clone(), self.env.clone());
-        Command { argv, env, workdir: self.workdir.clone() }
+        let argv = self.command.clone();
+        let from_files = self.env_file.iter().flat_map(|file| &file.0);
+        let env = from_files.chain(&self.env).cloned().collect();
+        Command { argv, env, workdir: self.workdir.clone(), umask: self.umask }
     }
 
     /// Makes the command, with the default environment on a host of this name.
@@ -52,6 +70,11 @@ impl CommandArgs {
     /// Does the same for a user with this home directory; `-e HOME=…` takes precedence.
     pub fn at_home(&self, hostname: &str, home: Option<&str>) -> Command {
         self.plan().with_defaults(environment(hostname, home))
+    }
+
+    /// The directory in which the command is to start, if one was asked for.
+    pub fn workdir(&self) -> Option<&Path> {
+        self.workdir.as_deref()
     }
 
     /// Formats the command as it was typed, for people.
@@ -91,28 +114,9 @@ pub fn environment(hostname: &str, home: Option<&str>) -> Command {
     Command { env, ..Command::default() }
 }
 
-/// Parses `K=V`; or `K`, which stands for the caller's value.
-fn variable(text: &str) -> Result<OsString, String> {
-    match text.split_once('=') {
-        Some(("", _)) | None if text.is_empty() || text.starts_with('=') => {
-            Err("a variable needs a name: K=V, or K to pass on the caller's".into())
-        }
-        Some(_) => Ok(text.into()),
-        None => match std::env::var_os(text) {
-            Some(value) => Ok(set(text, &value)),
-            None => {
-                Err("the caller has no such variable to pass on; give it a value: K=V"
-                    .into())
-            }
-        },
-    }
-}
-
-fn set(name: &str, value: &OsStr) -> OsString {
-    let mut entry = OsString::from(name);
-    entry.push("=");
-    entry.push(value);
-    entry
+fn octal(text: &str) -> Result<u32, String> {
+    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
+    mask.ok_or_else(|| "a mask is an octal number up to 777: 027".into())
 }
 
 #[cfg(test)]
@@ -120,16 +124,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_is_a_name_and_a_value_or_the_name_of_a_variable_of_the_caller() {
-        assert_eq!(variable("A=1").unwrap(), "A=1");
-        assert_eq!(variable("A=x=y").unwrap(), "A=x=y");
-        assert_eq!(variable("A=").unwrap(), "A=");
-        assert_eq!(
-            variable("PATH").unwrap(),
-            set("PATH", &std::env::var_os("PATH").unwrap())
-        );
-        for bad in ["", "=", "=x", "NO_SUCH_VARIABLE"] {
-            assert!(variable(bad).is_err(), "{bad:?}");
+    fn a_mask_is_an_octal_number() {
+        let masks = ["0", "022", "0077", "777"].map(octal);
+        assert_eq!(masks, [Ok(0), Ok(0o22), Ok(0o77), Ok(0o777)]);
+        for bad in ["", "8", "1000", "-1", "u=rwx"] {
+            assert!(octal(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::sys::stat::stat;
+use nix::sys::stat::{Mode, stat, umask};
 use nix::unistd::{AccessFlags, access, chdir, execve};
 use rustix::fs::FileType;
 
@@ -33,10 +33,13 @@ const MISSING: [Errno; 4] =
 pub struct Command {
     /// The program and its arguments.
     pub argv: Vec<OsString>,
-    /// The environment, `NAME=VALUE`.
+    /// The environment, `NAME=VALUE`. A `NAME` alone is a variable that the command
+    /// does not have, although its defaults may.
     pub env: Vec<OsString>,
     /// The directory in which it starts; unset, that of its parent.
     pub workdir: Option<PathBuf>,
+    /// Its file mode creation mask, umask(2); unset, that of its parent.
+    pub umask: Option<u32>,
 }
 
 // ANCHOR: become_command
@@ -60,6 +63,7 @@ pub fn become_command(command: &Command, parent: &Channel) -> Result<Infallible>
 fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
     enter_workdir(command.workdir.as_deref())?;
     let program = command.find()?;
+    command.umask.map_or(Ok(()), set_umask)?;
     sys::default_signals();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .context("sigprocmask(unblock all)")?;
@@ -69,7 +73,7 @@ fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
     let (path, argv, env) = (
         c_string(program.as_os_str())?,
         c_strings(&command.argv)?,
-        c_strings(&command.env)?,
+        c_strings(command.env.iter().filter(|entry| has_value(entry)))?,
     );
     let Err(reason) = execve(&path, &argv, &env);
     Err(exec_failure(&program, reason))
@@ -110,6 +114,13 @@ fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
 fn enter(workdir: &Path) -> Result<()> {
     kit::call("-w: the directory it starts in", "chdir", workdir.display(), || {
         chdir(workdir)
+    })
+}
+
+fn set_umask(mask: u32) -> Result<()> {
+    kit::call("--umask", "umask", format_args!("{mask:03o}"), || {
+        umask(Mode::from_bits_truncate(mask));
+        Ok::<_, Errno>(())
     })
 }
 
@@ -165,6 +176,10 @@ impl Command {
 
 fn name_of(entry: &OsStr) -> &[u8] {
     entry.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+fn has_value(entry: &OsStr) -> bool {
+    entry.as_bytes().contains(&b'=')
 }
 
 /// Explains why no program was found: exit code 126 if there is a file that cannot be
@@ -251,8 +266,10 @@ fn exec_failure(program: &Path, reason: Errno) -> anyhow::Error {
     failure.into()
 }
 
-fn c_strings(strings: &[OsString]) -> Result<Vec<CString>> {
-    strings.iter().map(|string| c_string(string)).collect()
+fn c_strings<'a>(
+    strings: impl IntoIterator<Item = &'a OsString>,
+) -> Result<Vec<CString>> {
+    strings.into_iter().map(|string| c_string(string)).collect()
 }
 
 fn c_string(string: &OsStr) -> Result<CString> {
@@ -270,14 +287,15 @@ mod tests {
         let strings = |words: &[&str]| words.iter().map(OsString::from).collect();
         let own = Command { env: strings(&["A=1", "A=2"]), ..Command::default() };
         let (argv, env) = (strings(&["sh"]), strings(&["PATH=/bin", "A=0"]));
-        let defaults = Command { argv, env, workdir: Some("/data".into()) };
+        let workdir = Some("/data".into());
+        let defaults = Command { argv, env, workdir, umask: None };
         let both = own.with_defaults(defaults.clone());
         assert_eq!(both.argv, defaults.argv);
         assert_eq!(both.env, ["PATH=/bin", "A=2"]);
         let other = Command {
             argv: strings(&["ls"]),
             workdir: Some("/".into()),
-            env: Vec::new(),
+            ..Command::default()
         };
         let both = other.clone().with_defaults(defaults);
         assert_eq!((both.argv, both.workdir), (other.argv, other.workdir));

@@ -114,7 +114,7 @@ impl<'a> Spawn<'a> {
         )
         .hint_on(
             Errno::EAGAIN,
-            "no more processes may be made: --pids-limit, or `ulimit -u`",
+            "no more processes may be made: the pids limit of a cgroup, or `ulimit -u`",
         )
         .hint_on(
             Errno::ENOSYS,
@@ -271,7 +271,7 @@ mod tests {
                 let command = crate::Command {
                     argv: ["/bin/sh", "-c", script].map(Into::into).into(),
                     env: vec!["PATH=/usr/bin:/bin".into()],
-                    workdir: None,
+                    ..crate::Command::default()
                 };
                 let child = Spawn::new(CloneFlags::empty())
                     .on_parent_death(on_parent_death)

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use rustix::process::geteuid;
 
+use crate::cli::exit_with;
 use crate::narration::{self, ExplainOptions, Format};
 
 /// The option `--explain` of `run`.
@@ -15,8 +16,9 @@ pub struct ExplainArgs {
     /// Print each kernel call, and why it is made
     ///
     /// Also the process that makes it, its operands and its result: for people (text,
-    /// the default) or for machines (json). With the number of a step, as in
-    /// --explain=05 or --explain=json,05, only the calls of this step's code.
+    /// the default) or for machines (json, as all warnings and errors then are). With
+    /// the number of a step, as in --explain=05 or --explain=json,05, only the calls of
+    /// this step's code.
     #[arg(long, value_name = "FORMAT,STEP", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<ExplainOptions>,
 }
@@ -33,7 +35,7 @@ impl ExplainArgs {
                 "invalid value for '--explain': {reason}\n\n\
                  For more information, try '--help'.\n"
             );
-            clap::Error::raw(ErrorKind::InvalidValue, message).exit();
+            exit_with(&clap::Error::raw(ErrorKind::InvalidValue, message));
         }
     }
 }

@@ -2,9 +2,13 @@
 //! it has the everyday options and those that the step adds. `--help` has all
 //! options, examples, and the chapter.
 
+use std::ffi::OsString;
+
 use anstyle::{AnsiColor, Style};
 use clap::builder::Styles;
 use clap::{Arg, Command, Parser};
+
+use crate::output::print_usage_error_as_json;
 
 /// The lesson in the help of a step's program and of its `run`.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +52,10 @@ impl Lesson {
     /// Parses the command line by `command`, which is a changed form of the one of
     /// `C`.
     pub fn parse_as<C: Parser>(&self, command: Command) -> C {
-        let matches = self.with_help(command).get_matches();
-        C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let matches = self.with_help(command).try_get_matches();
+        matches
+            .and_then(|matches| C::from_arg_matches(&matches))
+            .unwrap_or_else(|error| exit_with(&error))
     }
 
     fn with_help(&self, command: Command) -> Command {
@@ -77,6 +83,20 @@ impl Lesson {
         let number = number.expect("a step's name begins with its number");
         text + &format!("\nChapter {number}, {chapter}: book/src/{step}.md")
     }
+}
+
+/// Prints a usage error, or the help that was asked for, and ends the program. With
+/// `--explain=json` a usage error is JSON, although the narration has not begun.
+pub(crate) fn exit_with(error: &clap::Error) -> ! {
+    let asks_for_json = |word: OsString| {
+        let options = word.to_str().and_then(|word| word.strip_prefix("--explain="));
+        options.is_some_and(|options| options.split(',').any(|word| word == "json"))
+    };
+    if error.use_stderr() && std::env::args_os().any(asks_for_json) {
+        print_usage_error_as_json(&error.to_string());
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
 }
 
 /// Adds to the short help that options come before the command. `--help` says so at

@@ -30,6 +30,7 @@ mod parent_owners;
 mod process_identity;
 pub mod program;
 mod run_dir;
+mod size;
 mod state_file;
 mod write_atomically;
 
@@ -52,6 +53,7 @@ pub use output::{notice, print, print_json, warn, warn_error};
 pub use parent_owners::refuse_exchangeable;
 pub use process_identity::{Liveness, ProcessIdentity};
 pub use run_dir::{Abandoned, Owner, RunDir};
+pub use size::Size;
 pub use state_file::STATE_FILE;
 pub use write_atomically::{
     Durability, temporary_name, write_atomically, write_atomically_below,

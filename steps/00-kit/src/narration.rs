@@ -147,10 +147,16 @@ struct Narrator {
     who: Caller,
     only: Option<Step>,
     sink: Sink,
+    /// The format in which the lines of all processes are printed.
+    format: Format,
 }
 
-static NARRATOR: Mutex<Narrator> =
-    Mutex::new(Narrator { who: Caller::Parent, only: None, sink: Sink::Off });
+static NARRATOR: Mutex<Narrator> = Mutex::new(Narrator {
+    who: Caller::Parent,
+    only: None,
+    sink: Sink::Off,
+    format: Format::Text,
+});
 
 fn narrator() -> MutexGuard<'static, Narrator> {
     NARRATOR.lock().unwrap_or_else(PoisonError::into_inner)
@@ -175,6 +181,7 @@ pub fn start(options: ExplainOptions) -> Result<(), String> {
     }
     let mut narrator = narrator();
     narrator.only = options.only;
+    narrator.format = options.format;
     narrator.sink = Sink::Print(options.format);
     Ok(())
 }
@@ -205,6 +212,11 @@ pub(crate) fn narrate(call: &str, args: &dyn Display, result: String, why: &str)
 /// Tells whether the narration has been started.
 pub fn is_on() -> bool {
     !matches!(narrator().sink, Sink::Off)
+}
+
+/// Returns the format of stderr: JSON as soon as the narration is JSON.
+pub(crate) fn format() -> Format {
+    narrator().format
 }
 
 /// Prints a line that another process has narrated.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::failure::{Failure, escape_control_characters, with_errno_names};
+use crate::narration::{self, Format};
 
 /// Prints a result to stdout, as it is, and flushes it. A closed stdout (EPIPE) is no
 /// error: its reader has read enough (`… | head`).
@@ -46,43 +47,96 @@ fn escape_in_json(json: &str) -> String {
 
 /// Prints `warning: WHAT` to stderr.
 pub fn warn(what: impl Display) {
-    let yellow = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
-    // A closed stderr must not stop a container.
-    let _ = writeln!(
-        anstream::stderr(),
-        "{yellow}warning:{yellow:#} {}",
-        readable_lines(&what)
-    );
+    print_message(Level::Warning, &what, None);
 }
 
 /// Prints `warning: WHAT: ERROR` to stderr, and below it the hint, if there is one.
 pub fn warn_error(what: impl Display, error: &anyhow::Error) {
     let failure = Failure::of(error);
-    warn(format_args!("{what}: {failure}"));
-    print_hint(&failure);
+    let what = format_args!("{what}: {failure}");
+    print_message(Level::Warning, &what, failure.hint_text());
 }
 
-/// Prints the hint of a failure to stderr, if there is one.
-pub(crate) fn print_hint(failure: &Failure) {
-    let bold = Style::new().bold();
-    if let Some(hint) = failure.hint_text() {
-        let _ = writeln!(
-            anstream::stderr(),
-            "{bold}hint:{bold:#} {}",
-            readable_lines(&hint)
-        );
-    }
+/// Prints a failure to stderr: one line, and a second one with the hint if there is
+/// one.
+pub(crate) fn print_failure(failure: &Failure) {
+    print_message(Level::Error, failure, failure.hint_text());
 }
 
 /// Prints a message to stderr that is neither an error nor a warning: `killed: out of
 /// memory (…)`.
 pub fn notice(what: impl Display) {
-    let _ = writeln!(anstream::stderr(), "{}", readable_lines(&what));
+    print_message(Level::Note, &what, None);
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Error,
+    Warning,
+    Note,
+}
+
+/// A message as `--explain=json` has it. Its lines have no `call`, so that a reader can
+/// tell them from those of the narration.
+#[derive(Serialize)]
+struct Message<'a> {
+    level: Level,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+}
+
+/// Prints a usage error as `--explain=json` has it.
+pub(crate) fn print_usage_error_as_json(error: &str) {
+    let message = error.trim_end();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let line = Message { level: Level::Error, message, hint: None }.as_json();
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+impl Message<'_> {
+    fn as_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| self.message.into())
+    }
+}
+
+fn print_message(level: Level, what: &dyn Display, hint: Option<&str>) {
+    let text = readable_lines(what);
+    let text = match narration::format() {
+        Format::Json => {
+            let message = text.strip_prefix("note: ").unwrap_or(&text);
+            Message { level, message, hint }.as_json()
+        }
+        Format::Text => for_people(level, text, hint),
+    };
+    // A closed stderr must not stop a container.
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+fn for_people(level: Level, text: String, hint: Option<&str>) -> String {
+    let bold = Style::new().bold();
+    let colour = |colour: AnsiColor| bold.fg_color(Some(colour.into()));
+    let text = match level {
+        Level::Note => text,
+        Level::Error => {
+            let red = colour(AnsiColor::Red);
+            format!("{red}error:{red:#} {text}")
+        }
+        Level::Warning => {
+            let yellow = colour(AnsiColor::Yellow);
+            format!("{yellow}warning:{yellow:#} {text}")
+        }
+    };
+    match hint {
+        Some(hint) => format!("{text}\n{bold}hint:{bold:#} {hint}"),
+        None => text,
+    }
 }
 
 /// Escapes all control characters but line ends: names in the text may come from an
 /// image, and must not steer the terminal. Replaces error numbers by their names.
-fn readable_lines(text: &impl Display) -> String {
+fn readable_lines(text: &dyn Display) -> String {
     let lines: Vec<String> = with_errno_names(text.to_string())
         .lines()
         .map(escape_control_characters)

@@ -1,16 +1,14 @@
 //! The frame of every step's `main`: help that teaches, errors with hints, exit codes.
 
 use std::cell::Cell;
-use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use nix::sys::stat::{Mode, umask};
 
 use crate::failure::{Failure, KISTE_FAILED};
-use crate::output::print_hint;
+use crate::output::print_failure;
 
 /// The file mode creation mask of every command and of the runtime itself. A
 /// container must not depend on its caller's mask: with 077, users other than uid 0
@@ -26,7 +24,7 @@ pub fn main(work: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
         let failure = Failure::of_panic(panic);
         let is_first = !PANICKED.replace(true);
         if is_first {
-            report(&failure);
+            print_failure(&failure);
         }
         // A second panic comes from a guard that runs while the first one unwinds.
         if cfg!(panic = "abort") || !is_first {
@@ -46,16 +44,7 @@ thread_local! {
 fn finish(outcome: Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         let failure = Failure::of(&error);
-        report(&failure);
+        print_failure(&failure);
         ExitCode::from(failure.exit_code())
     })
-}
-
-/// Prints a failure to stderr: one line, and a second one with the hint if there is
-/// one.
-fn report(failure: &Failure) {
-    let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    // If stderr is closed, nobody can be told.
-    let _ = writeln!(anstream::stderr(), "{red}error:{red:#} {failure}");
-    print_hint(failure);
 }

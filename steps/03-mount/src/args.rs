@@ -21,11 +21,14 @@ pub struct Args {
 
     /// Bind mount a file or directory of the host
     ///
-    /// Options: ro, bind, rbind, nosuid, nodev, noexec.
+    /// Options: ro, bind, rbind, nosuid, nodev, noexec; rslave for later mounts of the
+    /// host, rshared for those of both. z and Z change nothing.
     #[arg(short, long, value_name = "SRC:DST[:OPTIONS]", value_parser = Request::volume)]
     volume: Vec<Request>,
 
     /// Mount like -v or --tmpfs: type=bind|tmpfs,src=…,dst=…[,ro,size=…,mode=…]
+    ///
+    /// An option with a comma is in quotation marks: type=bind,"src=./a,b",dst=/b.
     #[arg(long, value_name = "OPTIONS", value_parser = Request::mount_option)]
     mount: Vec<Request>,
 

@@ -157,7 +157,22 @@ impl Detached {
             "mounts made on it do not reach the host",
             "mount_setattr",
             format_args!("{}, MS_PRIVATE", self.name),
-            || sys::make_private(self.mount.as_fd()),
+            || sys::set_propagation(self.mount.as_fd(), libc::MS_PRIVATE),
+        )
+    }
+
+    /// Makes the mount, and the mounts below it, slaves of those that they were cloned
+    /// from: they receive later mounts of the host, and pass none on.
+    ///
+    /// # Errors
+    /// The kernel's, from mount_setattr(2).
+    #[track_caller]
+    pub(crate) fn make_slave(&self) -> Result<()> {
+        kit::call(
+            "later mounts of the host appear on it",
+            "mount_setattr",
+            format_args!("{}, MS_SLAVE", self.name),
+            || sys::set_propagation(self.mount.as_fd(), libc::MS_SLAVE),
         )
     }
 

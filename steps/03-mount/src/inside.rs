@@ -11,6 +11,7 @@ pub use crate::make::{TargetKind, make};
 pub use crate::resolve::{open, open_directory_without_links};
 
 use crate::reserved::refuse_reserved;
+use crate::resolve::open_silently;
 
 /// Whether a missing mount target is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,17 @@ pub fn target(
     )?;
     refuse_reserved(root, path, target.as_fd())?;
     Ok(target)
+}
+
+/// Makes a directory if nothing exists at its path.
+///
+/// # Errors
+/// As [`make`]. A path that cannot be looked up is no error here.
+pub(crate) fn make_missing(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    match open_silently(root, path) {
+        Err(rustix::io::Errno::NOENT) => make(root, path, TargetKind::Directory),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 mod args;
 mod attributes;
+mod csv;
 mod detached;
 mod fs_context;
 pub mod inside;
@@ -37,8 +38,8 @@ pub use fs_context::FsContext;
 pub use inside::MissingTarget;
 pub use propagation::Propagation;
 pub use request::{Request, Source};
-pub use source::BindSource;
-pub use sources::{bind_sources, copy_sources, find_sources};
+pub use source::{BindPropagation, BindSource};
+pub use sources::{bind_propagating, bind_sources, copy_sources, find_sources};
 
 /// The namespace of this step: clone(2), CLONE_NEWNS. Mount namespaces were the first
 /// kind, so the name of their flag does not mention mounts.

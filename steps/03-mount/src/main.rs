@@ -58,6 +58,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let child = Spawn::new(namespaces).spawn(|parent| {
         uts::set_names(&names)?; // 01: its host name
+        mount::bind_propagating(&mounts)?; // 03: with :rslave
         args.mount.propagation.isolate()?; // 03: later mounts stay inside
         let root = mount::host_root()?;
         mount::proc(root.as_fd())?; // 03: shows its own processes

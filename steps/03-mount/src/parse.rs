@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use crate::attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
+use crate::csv::csv_fields;
 use crate::request::{Request, Source, check_target};
+use crate::source::BindPropagation;
 
 impl Request {
     /// Parses `SRC:DST[:OPTIONS]`, as `-v` takes it.
@@ -38,9 +40,10 @@ impl Request {
 
     /// Parses `type=bind|tmpfs,src=…,dst=…[,OPTIONS]`, as `--mount` takes it.
     pub(crate) fn mount_option(text: &str) -> Result<Self, String> {
+        let fields = csv_fields(text)?;
         let (mut kind, mut source, mut target, mut rest) =
             ("bind", None, None, Vec::new());
-        for word in text.split(',') {
+        for word in fields.iter().map(String::as_str) {
             match word.split_once('=') {
                 Some(("type", value)) => kind = value,
                 Some(("src" | "source", value)) => source = Some(value),
@@ -86,10 +89,10 @@ impl Request {
     fn set(&mut self, word: &str) -> Result<(), String> {
         let flag = |flag| (flag, word.starts_with("no"));
         let (flag, on) = match word {
-            "ro" | "readonly" | "ro=true" | "readonly=true" => {
+            "ro" | "readonly" | "ro=true" | "readonly=true" | "ro=1" | "readonly=1" => {
                 (Attributes::MOUNT_ATTR_RDONLY, true)
             }
-            "rw" | "ro=false" | "readonly=false" => {
+            "rw" | "ro=false" | "readonly=false" | "ro=0" | "readonly=0" => {
                 (Attributes::MOUNT_ATTR_RDONLY, false)
             }
             "nosuid" | "suid" => flag(Attributes::MOUNT_ATTR_NOSUID),
@@ -103,38 +106,63 @@ impl Request {
 
     /// Sets an option that only bind mounts or only a tmpfs have.
     fn set_type_option(&mut self, word: &str) -> Result<(), String> {
-        let word_and_value =
-            word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=');
-        match (&mut self.source, word, word_and_value) {
-            (Source::Bind(_, recursion), "bind" | "bind-nonrecursive", _) => {
-                *recursion = Recursion::Alone
+        if let (Source::Bind(source, _), Some(propagation)) =
+            (&mut self.source, propagation(word))
+        {
+            source.set_propagation(propagation);
+            return Ok(());
+        }
+        match &mut self.source {
+            Source::Bind(_, recursion) => match word {
+                "bind"
+                | "bind-nonrecursive"
+                | "bind-nonrecursive=true"
+                | "bind-recursive=disabled" => *recursion = Recursion::Alone,
+                "rbind" | "bind-nonrecursive=false" | "bind-recursive=enabled" => {
+                    *recursion = Recursion::Recursive
+                }
+                _ if has_no_effect(word) => {}
+                _ => return Err(not_an_option_of(word, BIND_OPTIONS)),
+            },
+            Source::New { options, .. } => {
+                match word.strip_prefix("tmpfs-").unwrap_or(word).split_once('=') {
+                    Some((
+                        key @ ("size" | "mode" | "uid" | "gid" | "nr_inodes"),
+                        value,
+                    )) => options.push((key.into(), value.into())),
+                    _ => return Err(not_an_option_of(word, TMPFS_OPTIONS)),
+                }
             }
-            (Source::Bind(_, recursion), "rbind", _) => {
-                *recursion = Recursion::Recursive
-            }
-            (Source::Bind(..), "private" | "rprivate", _) => {}
-            (
-                Source::New { options, .. },
-                _,
-                Some((key @ ("size" | "mode" | "uid" | "gid" | "nr_inodes"), value)),
-            ) => {
-                options.push((key.into(), value.into()));
-            }
-            (Source::Bind(..), ..) => {
-                return Err(format!(
-                    "{word:?} is not an option of a bind mount: ro, rw, bind, rbind, private, \
-                                    nosuid, nodev, noexec"
-                ));
-            }
-            (Source::New { .. } | Source::MountPoint, ..) => {
-                return Err(format!(
-                    "{word:?} is not an option of a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, \
-                                    exec, suid, dev"
-                ));
-            }
+            Source::Directory | Source::MountPoint => {}
         }
         Ok(())
     }
+}
+
+const BIND_OPTIONS: &str = "a bind mount: ro, rw, bind, rbind, rprivate, rslave, rshared, nosuid, nodev, noexec";
+const TMPFS_OPTIONS: &str =
+    "a tmpfs: size=, mode=, uid=, gid=, nr_inodes=, ro, exec, suid, dev";
+
+fn not_an_option_of(word: &str, options: &str) -> String {
+    format!("{word:?} is not an option of {options}")
+}
+
+/// Tells whether an option is for SELinux, which Kiste does not use, or for Docker on
+/// other systems.
+fn has_no_effect(word: &str) -> bool {
+    ["z", "Z", "cached", "consistent", "delegated"].contains(&word)
+        || word.starts_with("consistency=")
+}
+
+/// Parses the propagation of a bind mount: `rslave`, or `bind-propagation=rslave`. The
+/// mounts below it have the same propagation.
+fn propagation(word: &str) -> Option<BindPropagation> {
+    Some(match word.strip_prefix("bind-propagation=").unwrap_or(word) {
+        "private" | "rprivate" => BindPropagation::Private,
+        "slave" | "rslave" => BindPropagation::Slave,
+        "shared" | "rshared" => BindPropagation::Shared,
+        _ => return None,
+    })
 }
 
 fn checked_target(target: &str) -> Result<PathBuf, String> {
@@ -158,6 +186,27 @@ mod tests {
             Request::mount_option("type=bind,src=./src,dst=/dst,ro,nosuid").unwrap(),
             request
         );
+    }
+
+    #[test]
+    fn the_longer_forms_of_an_option_mean_the_same() {
+        let parse = |options: &str| {
+            let text = format!("src=./src,dst=/dst{options}");
+            Request::mount_option(&text).unwrap()
+        };
+        for (longer, short) in [
+            (",readonly=1", ",ro"),
+            (",ro=true", ",ro"),
+            (",ro,readonly=0", ""),
+            (",bind-recursive=disabled", ",bind"),
+            (",bind-nonrecursive=true", ",bind"),
+            (",bind-recursive=enabled", ""),
+            (",consistency=cached", ""),
+        ] {
+            assert_eq!(parse(longer), parse(short), "{longer}");
+        }
+        let writable = "src=./src,dst=/dst,ro,bind-recursive=writable";
+        assert!(Request::mount_option(writable).is_err(), "ro is always recursive");
     }
 
     #[test]
@@ -199,7 +248,7 @@ mod tests {
         {
             assert!(Request::mount_option(text).is_err(), "{text}");
         }
-        for text in ["t", "/t:size", "/t:rbind"] {
+        for text in ["t", "/t:size", "/t:rbind", "/t:z", "/t:rslave"] {
             assert!(Request::tmpfs(text).is_err(), "{text}");
         }
     }

@@ -37,6 +37,8 @@ pub enum Source {
         /// The options of the file system, as in tmpfs(5).
         options: Vec<(String, String)>,
     },
+    /// Nothing: only the directory is made, unless it exists.
+    Directory,
     /// Nothing yet: only an empty file is made, on which the runtime itself will mount
     /// (step 8).
     MountPoint,
@@ -60,6 +62,7 @@ impl Request {
             Source::New { kind, options } => {
                 (new(kind, options)?, Recursion::Alone, TargetKind::Directory)
             }
+            Source::Directory => return inside::make_missing(root, &self.target),
             Source::MountPoint => return Ok(()),
         };
         mount.set_attributes(self.attributes, recursion)?;
@@ -76,7 +79,7 @@ impl Request {
         self.check()?;
         let kind = match &self.source {
             Source::Bind(source, _) => source.kind()?,
-            Source::New { .. } => TargetKind::Directory,
+            Source::New { .. } | Source::Directory => TargetKind::Directory,
             Source::MountPoint => return mount_point::make(root, &self.target),
         };
         inside::make(root, &self.target, kind)
@@ -88,6 +91,13 @@ impl Request {
             let failure = Failure::new(format_args!("mount on {target}: {why}"));
             failure.with_kind(FailureKind::Usage).into()
         })
+    }
+
+    /// Requests a directory: it is made in the root, and where a mount hides it, on
+    /// that mount.
+    pub fn directory(target: &Path) -> Self {
+        let attributes = AttributeChange::NONE;
+        Request { source: Source::Directory, target: target.into(), attributes }
     }
 
     /// Requests a mount point for a file that the runtime mounts itself, later.

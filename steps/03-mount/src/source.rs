@@ -24,8 +24,22 @@ pub struct BindSource {
     path: PathBuf,
     /// The file that was at the path when the parent looked it up.
     found: Option<Identity>,
+    propagation: Option<BindPropagation>,
     /// The mount, once it is made, until it is attached.
     mount: Arc<Mutex<Option<Detached>>>,
+}
+
+/// Whether mounts that are made later below the source of a bind mount appear below its
+/// target, too. See "SHARED SUBTREES" in mount_namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindPropagation {
+    /// None does.
+    Private,
+    /// The host's mounts appear in the container.
+    Slave,
+    /// The host's appear in the container, and the container's on the host. In a user
+    /// namespace the kernel makes it a slave.
+    Shared,
 }
 
 /// The properties by which a file is recognized. The time of its creation is among them
@@ -43,6 +57,16 @@ impl BindSource {
     pub(crate) fn find(&mut self) -> Result<()> {
         self.found = Some(self.identify()?);
         Ok(())
+    }
+
+    /// Sets the propagation. Without it, that of the container applies.
+    pub fn set_propagation(&mut self, propagation: BindPropagation) {
+        self.propagation = Some(propagation);
+    }
+
+    /// Tells whether mounts of the host are to appear below the target.
+    pub(crate) fn propagates(&self) -> bool {
+        self.propagation.is_some_and(|it| it != BindPropagation::Private)
     }
 
     fn identify(&self) -> Result<Identity> {
@@ -87,7 +111,15 @@ impl BindSource {
                 ));
                 Err(failure.with_kind(FailureKind::Conflict).into())
             }
-            _ => Ok(mount),
+            _ => {
+                match self.propagation {
+                    Some(BindPropagation::Private) => mount.make_private()?,
+                    Some(BindPropagation::Slave) => mount.make_slave()?,
+                    // It is in the peer group of the host's mount, as it was cloned.
+                    Some(BindPropagation::Shared) | None => {}
+                }
+                Ok(mount)
+            }
         }
     }
 
@@ -104,7 +136,8 @@ impl BindSource {
 
 impl<P: AsRef<Path>> From<P> for BindSource {
     fn from(path: P) -> Self {
-        BindSource { path: path.as_ref().into(), found: None, mount: Arc::default() }
+        let path = path.as_ref().into();
+        BindSource { path, found: None, propagation: None, mount: Arc::default() }
     }
 }
 

@@ -25,9 +25,24 @@ pub fn find_sources(requests: &mut [Request]) -> Result<()> {
 pub fn copy_sources(requests: &[Request]) -> Result<()> {
     for_each_source(requests, |source, recursion| {
         let mount = source.bind_here(recursion)?;
-        mount.make_private()?;
+        match source.propagates() {
+            true => mount.make_slave()?,
+            false => mount.make_private()?,
+        }
         source.keep(mount);
         Ok(())
+    })
+}
+
+/// In the child, before its mounts are isolated: makes the bind mounts below which
+/// later mounts of the host are to appear. Isolated mounts could not be their source.
+///
+/// # Errors
+/// As [`bind_sources`].
+pub fn bind_propagating(requests: &[Request]) -> Result<()> {
+    for_each_source(requests, |source, recursion| match source.propagates() {
+        true => bind_in_child(source, recursion),
+        false => Ok(()),
     })
 }
 
@@ -38,17 +53,22 @@ pub fn copy_sources(requests: &[Request]) -> Result<()> {
 /// When a source is no longer the file that the caller has found, and the kernel's
 /// other errors of open_tree(2).
 pub fn bind_sources(requests: &[Request]) -> Result<()> {
-    for_each_source(requests, |source, recursion| {
-        let mount = match (source.take(), source.bind_here(recursion)) {
-            // A mount that the child makes itself is preferred: no process inside can
-            // clear the attributes that such a mount has from the host.
-            (_, Ok(childs)) => childs,
-            (Some(parents), Err(_)) => parents,
-            (None, Err(error)) => return Err(error),
-        };
-        source.keep(mount);
-        Ok(())
+    for_each_source(requests, |source, recursion| match source.propagates() {
+        true => Ok(()),
+        false => bind_in_child(source, recursion),
     })
+}
+
+fn bind_in_child(source: &BindSource, recursion: Recursion) -> Result<()> {
+    let mount = match (source.take(), source.bind_here(recursion)) {
+        // A mount that the child makes itself is preferred: no process inside can clear
+        // the attributes that such a mount has from the host.
+        (_, Ok(childs)) => childs,
+        (Some(parents), Err(_)) => parents,
+        (None, Err(error)) => return Err(error),
+    };
+    source.keep(mount);
+    Ok(())
 }
 
 fn for_each_source(

@@ -24,9 +24,13 @@ pub fn mount_setattr(
     set(mount, attributes, recursion)
 }
 
-/// mount_setattr(2): makes a mount and those below it private.
-pub fn make_private(mount: BorrowedFd<'_>) -> io::Result<()> {
-    let attributes = libc::mount_attr { propagation: libc::MS_PRIVATE, ..NO_CHANGE };
+/// mount_setattr(2): sets the propagation of a mount and of those below it:
+/// MS_PRIVATE, MS_SLAVE.
+pub fn set_propagation(
+    mount: BorrowedFd<'_>,
+    propagation: libc::c_ulong,
+) -> io::Result<()> {
+    let attributes = libc::mount_attr { propagation, ..NO_CHANGE };
     set(mount, attributes, Recursion::Recursive)
 }
 

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use kit::Failure;
+use kit::{Failure, Size};
 
 use crate::rootfs::{Access, Rootfs};
 use crate::terminal::{Stream, Terminal};
@@ -20,6 +20,10 @@ pub struct Args {
     /// Mount the root file system read-only; mounts on it can still be written
     #[arg(long)]
     read_only: bool,
+
+    /// The size of /dev/shm, which programs share memory by
+    #[arg(long, value_name = "SIZE", default_value = "64m", value_parser = shm_size)]
+    shm_size: Size,
 }
 
 impl Args {
@@ -27,6 +31,19 @@ impl Args {
     pub fn rootfs(&self) -> Rootfs {
         let access = if self.read_only { Access::ReadOnly } else { Access::ReadWrite };
         Rootfs { path: self.rootfs.clone(), access }
+    }
+
+    /// The size of /dev/shm.
+    pub fn shm_size(&self) -> Size {
+        self.shm_size
+    }
+}
+
+fn shm_size(text: &str) -> Result<Size, String> {
+    match text.parse()? {
+        // For the kernel, 0 is no limit: tmpfs(5).
+        Size(0) => Err("it is greater than 0: 64m".into()),
+        size => Ok(size),
     }
 }
 

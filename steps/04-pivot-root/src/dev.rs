@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::{Failure, FailureKind};
+use kit::{Failure, FailureKind, Size};
 use mount::inside::{self, TargetKind};
 use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion};
 use nix::errno::Errno;
@@ -50,7 +50,7 @@ const LINKS: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// When /dev of this root is not an ordinary directory, or the kernel refuses a call.
-pub fn mount(root: BorrowedFd<'_>) -> Result<()> {
+pub fn mount(root: BorrowedFd<'_>, shm_size: Size) -> Result<()> {
     let nosuid_noexec = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
     let dev = Detached::new(
         "tmpfs",
@@ -68,7 +68,7 @@ pub fn mount(root: BorrowedFd<'_>) -> Result<()> {
     let pts = [("ptmxmode", "0666"), ("mode", "0620"), ("gid", TTY)];
     let pts = if is_gid_mapped(TTY)? { &pts[..] } else { &pts[..2] };
     submount(root, "devpts", "/dev/pts", pts, nosuid_noexec, "terminals of its own")?;
-    let shm = [("mode", "1777"), ("size", "64m")];
+    let shm = [("mode", "1777"), ("size", &shm_size.0.to_string())];
     submount(root, "tmpfs", "/dev/shm", &shm, NOSUID_NODEV_NOEXEC, "for shm_open(3)")?;
     submount(root, "mqueue", "/dev/mqueue", &[], NOSUID_NODEV_NOEXEC, "for mq_open(3)")
 }

@@ -20,6 +20,7 @@ mod screen;
 mod sys;
 mod terminal;
 mod view;
+mod workdir;
 
 pub use args::{Args, TerminalArgs};
 pub use doctor::checks;
@@ -29,3 +30,4 @@ pub use root::Root;
 pub use rootfs::{Access, Rootfs};
 pub use terminal::{Stream, Terminal};
 pub use view::RootView;
+pub use workdir::with_workdir;

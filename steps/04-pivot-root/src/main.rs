@@ -65,14 +65,16 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .with_defaults(terminal.environment());
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
-    let rootfs = args.root.rootfs();
+    let mounts = pivot_root::with_workdir(mounts, args.command.workdir());
+    let (rootfs, shm) = (args.root.rootfs(), args.root.shm_size());
 
     let namespaces = uts::NAMESPACE | pid::NAMESPACES | mount::NAMESPACE;
     let mut child = Spawn::new(namespaces).job(Job::Session).spawn(|parent| {
         uts::set_names(&names)?; // 01: its host name
+        mount::bind_propagating(&mounts)?; // 03: with :rslave
         args.mount.propagation.isolate()?; // 03: later mounts stay inside
         let root = Root::open(&rootfs, &mounts)?; // 04: its /
-        pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
+        pivot_root::mount_defaults(root.as_fd(), shm)?; // 04: /proc, /sys, /dev
         mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
         terminal.open(root.as_fd(), parent)?; // 04: its own terminal
         root.enter()?; // 04: the host's files are gone

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use kit::Size;
 use mount::inside::{self, TargetKind};
 use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion, Request};
 use nix::errno::Errno;
@@ -17,17 +18,17 @@ use crate::{dev, sys};
 pub const MOUNT_POINTS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 // ANCHOR: mount_defaults
-/// Mounts /proc, /sys (read-only) and /dev in `root`.
+/// Mounts /proc, /sys (read-only) and /dev in `root`. /dev/shm gets this size.
 ///
 /// # Errors
 /// When /proc, /sys or /dev of this root is not an ordinary directory, or the kernel
 /// refuses a mount.
 // Task 4.2: each on a directory of the root file system itself. If that were a symbolic
 // link, the image would choose what is covered.
-pub fn mount_defaults(root: BorrowedFd<'_>) -> Result<()> {
+pub fn mount_defaults(root: BorrowedFd<'_>, shm_size: Size) -> Result<()> {
     mount::proc(root)?;
     sysfs()?.attach(&inside::open_directory_without_links(root, "/sys")?, "/sys")?;
-    dev::mount(root)
+    dev::mount(root, shm_size)
 }
 // ANCHOR_END: mount_defaults
 

@@ -77,7 +77,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .with_defaults(terminal.environment());
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
-    let rootfs = args.root.rootfs();
+    let mounts = pivot_root::with_workdir(mounts, args.command.workdir());
+    let (rootfs, shm) = (args.root.rootfs(), args.root.shm_size());
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
@@ -94,9 +95,10 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.enter()?; // 05: v1: enters it here
             cgroups::unshare_namespace()?; // 05: its view of cgroups
             uts::set_names(&names)?; // 01: its host name
+            mount::bind_propagating(&mounts)?; // 03: with :rslave
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
             let root = Root::open(&rootfs, &mounts)?; // 04: its /
-            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
+            pivot_root::mount_defaults(root.as_fd(), shm)?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal

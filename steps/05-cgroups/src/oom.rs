@@ -3,11 +3,10 @@
 use std::fmt::{self, Display};
 
 use anyhow::Result;
-use kit::Hint;
+use kit::{Hint, Size};
 
 use crate::cgroup::Cgroup;
 use crate::controller::Controller;
-use crate::size::Size;
 
 /// A kill by the OOM killer: the container, or the host, ran out of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,9 @@
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
-use kit::{Failure, FailureKind};
+use kit::{Failure, FailureKind, Size};
 
 use crate::limits::{Limit, Limits};
-use crate::size::Size;
 use crate::values::{BlkioWeight, CpuShares, Cpus, Max};
 
 /// A rule that limits break.

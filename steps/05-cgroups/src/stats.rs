@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use kit::Size;
+
 use crate::cgroup::Cgroup;
 use crate::controller::{Controller, Version};
 use crate::directory::{Directory, unified};
-use crate::size::Size;
 
 /// The resources that a container has used. A field is `None` if this kernel does not
 /// count that resource.

@@ -69,7 +69,7 @@ fn try_user_namespace() -> anyhow::Result<()> {
     let command = Command {
         argv: vec!["true".into()],
         env: vec!["PATH=/usr/bin:/bin".into()],
-        workdir: None,
+        ..Command::default()
     };
     let child = Spawn::new(CloneFlags::CLONE_NEWUSER | mount::NAMESPACE)
         .before_start(|child| ids.write(child, []))

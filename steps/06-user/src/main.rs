@@ -83,7 +83,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = args.mount.requests()?;
-    let rootfs = args.root.rootfs();
+    let mounts = pivot_root::with_workdir(mounts, args.command.workdir());
+    let (rootfs, shm) = (args.root.rootfs(), args.root.shm_size());
     let terminal = args.terminal.plan()?;
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
@@ -107,6 +108,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         })
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
+            mount::bind_propagating(&mounts)?; // 03: with :rslave
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
             mount::bind_sources(&mounts)?; // 03: as the caller reaches them
             let own_view = ids.root_view_in_child(&rootfs)?; // 04: in the same way
@@ -116,7 +118,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             // 04: its /
             let view = view.as_ref().or(own_view.as_ref());
             let root = user::open_root(view, &rootfs, &mounts)?;
-            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
+            pivot_root::mount_defaults(root.as_fd(), shm)?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal

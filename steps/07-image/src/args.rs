@@ -39,6 +39,10 @@ pub struct Args {
     )]
     commit: Option<Reference>,
 
+    /// Accepted for people who type it: a container is always removed when it ends
+    #[arg(long = "rm")]
+    _rm: bool,
+
     #[command(flatten)]
     store: StoreArgs,
 }

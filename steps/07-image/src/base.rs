@@ -26,6 +26,9 @@ use crate::run_config::RunConfig;
 use crate::source::architecture;
 use crate::store::Store;
 
+/// The exit code for a command that was not found.
+const NOT_FOUND: u8 = 127;
+
 /// An image to run.
 #[derive(Clone, Debug)]
 pub struct ImageOptions {
@@ -203,6 +206,33 @@ impl Base {
         Ok(command)
     }
 
+    /// Adds a hint to the error of a container that could not be started from a
+    /// directory: its user may have meant an image, as in `docker run IMAGE`.
+    ///
+    /// # Errors
+    /// Always: this error.
+    pub fn add_image_hint<T>(
+        &self,
+        error: anyhow::Error,
+        command: &Command,
+    ) -> Result<T> {
+        let first = command.argv.first().and_then(|word| word.to_str());
+        let is_name = |word: &&str| word.parse::<ImageName>().is_ok();
+        let failure = Failure::of(&error);
+        let hint = match first.filter(is_name) {
+            _ if self.layered.is_some() => return Err(error),
+            _ if !self.rootfs.path.exists() => format!(
+                "--image NAME runs an image (`images` lists them); {}",
+                failure.hint_text().unwrap_or_default()
+            ),
+            Some(name) if failure.exit_code() == NOT_FOUND => {
+                format!("if {name} is an image, run it by --image {name}")
+            }
+            _ => return Err(error),
+        };
+        Err(failure.hint(hint).into())
+    }
+
     /// Returns the number of the signal that stops the command: SIGTERM, or the
     /// image's.
     pub fn stop_signal(&self) -> i32 {
@@ -262,8 +292,7 @@ mod tests {
         let config = RunConfig::default();
         let own_view = OnceCell::new();
         let base = Base { rootfs, view: None, own_view, layered: None, config };
-        let empty = Command { argv: Vec::new(), env: Vec::new(), workdir: None };
-        let failure = Failure::of(&base.command(empty).unwrap_err());
+        let failure = Failure::of(&base.command(Command::default()).unwrap_err());
         assert_eq!((failure.kind(), failure.exit_code()), (FailureKind::Usage, 2));
     }
 }

@@ -11,6 +11,7 @@ mod load;
 mod names;
 mod output;
 mod save;
+mod template;
 
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ pub enum ImageCommand {
     Check(check::Check),
     /// Show the history of an image, the latest step first
     History(history::History),
-    /// Show everything about an image, as JSON
+    /// Show everything about images, as JSON
     Inspect(inspect::Inspect),
     /// Write the whole file system of an image to a tar archive
     Export(export::Export),

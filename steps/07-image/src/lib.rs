@@ -23,6 +23,7 @@ mod doctor;
 mod document;
 mod fingerprint;
 mod image;
+mod instruction;
 mod json;
 mod layer;
 mod layers;

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use oci_spec::image::{ImageManifestBuilder, MediaType};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::compression::decompress_xz_and_bzip2;
 use crate::digest::Digest;
 use crate::document;
 use crate::image::Image;
+use crate::instruction::Instruction;
 use crate::layer::IncomingLayer;
 use crate::layers::{StoredLayers, add_layers};
 use crate::reference::Reference;
@@ -96,11 +97,21 @@ pub(crate) fn add_names(
     Ok(tagged)
 }
 
+/// The name and the configuration of an image that is made of a root file system.
+pub(crate) struct Description {
+    /// Its name; without one, it is known by its id alone.
+    pub(crate) name: Option<Reference>,
+    /// Changes of its configuration.
+    pub(crate) changes: Vec<Instruction>,
+    /// A comment in its history.
+    pub(crate) comment: Option<String>,
+}
+
 /// Imports a root file system as an image of one layer, and returns the image's id.
 pub(crate) fn import(
     store: &Store,
     path: &Path,
-    reference: Reference,
+    description: Description,
     ids_hint: &str,
 ) -> Result<Digest> {
     let _shared = store.lock_shared()?;
@@ -121,20 +132,37 @@ pub(crate) fn import(
     };
     let layers = add_layers(store, &[], &[incoming])?;
     report_left_out(&layers.left_out, ids_hint);
-    let file_name = path.file_name().unwrap_or(path.as_os_str()).display();
-    let configuration = json!({
-        "created": document::now(),
-        "architecture": architecture(),
-        "os": "linux",
-        "config": {},
-        "rootfs": { "type": "layers", "diff_ids": layers.diff_ids },
-        "history": [{ "created": document::now(), "created_by": format!("import {file_name}") }],
-    });
+    let configuration = new_configuration(path, &description, &layers);
     let added =
         add_documents(store, &serde_json::to_vec(&configuration)?, None, &layers)?;
     let id = added.id;
-    add_names(store, added, vec![reference])?;
+    add_names(store, added, Vec::from_iter(description.name))?;
     Ok(id)
+}
+
+/// Makes the configuration of an image that was imported from this path.
+fn new_configuration(
+    path: &Path,
+    description: &Description,
+    layers: &StoredLayers,
+) -> Value {
+    let file_name = path.file_name().unwrap_or(path.as_os_str()).display();
+    let mut config = json!({});
+    description.changes.iter().for_each(|change| change.apply(&mut config));
+    let mut history = json!({
+        "created": document::now(), "created_by": format!("import {file_name}"),
+    });
+    if let Some(comment) = &description.comment {
+        history["comment"] = json!(comment);
+    }
+    json!({
+        "created": document::now(),
+        "architecture": architecture(),
+        "os": "linux",
+        "config": config,
+        "rootfs": { "type": "layers", "diff_ids": layers.diff_ids },
+        "history": [history],
+    })
 }
 
 /// Adds the documents of an image whose layers are in the store, and makes the manifest if

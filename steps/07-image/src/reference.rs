@@ -23,16 +23,27 @@ impl Reference {
     /// Returns the name with its registry, as containerd has it:
     /// `docker.io/library/alpine:3`.
     pub(crate) fn with_registry(&self) -> String {
+        match self.name.contains('/') {
+            _ if self.has_registry() => self.to_string(),
+            true => format!("docker.io/{self}"),
+            false => format!("docker.io/library/{self}"),
+        }
+    }
+
+    /// Returns the name that Podman gives an image that was made on this machine:
+    /// `localhost/web:1`. None for a name that has its registry.
+    pub(crate) fn on_localhost(&self) -> Option<Self> {
+        let name = format!("localhost/{}", self.name);
+        (!self.has_registry()).then(|| Reference { name, tag: self.tag.clone() })
+    }
+
+    fn has_registry(&self) -> bool {
         let is_host = |part: &str| {
             part == "localhost"
                 || part.contains(['.', ':'])
                 || part.contains(|letter: char| letter.is_ascii_uppercase())
         };
-        match self.name.split_once('/') {
-            Some((host, _)) if is_host(host) => self.to_string(),
-            Some(_) => format!("docker.io/{self}"),
-            None => format!("docker.io/library/{self}"),
-        }
+        self.name.split_once('/').is_some_and(|(host, _)| is_host(host))
     }
 
     /// Returns the part behind the last colon; `latest` where there is none.
@@ -121,8 +132,8 @@ fn is_tag(tag: &str) -> bool {
     has_valid_bytes && tag.bytes().next().is_some_and(is_word) && tag.len() <= 128
 }
 
-/// An image as a command line names it: by name and tag, by id, or by the first digits of
-/// its id.
+/// An image as a command line names it: by name and tag, by name and digest, by id, or
+/// by the first digits of its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageName {
     /// By name and tag.
@@ -130,6 +141,8 @@ pub enum ImageName {
     /// By its id, or the first digits of it: `sha256:0123`, or all 64 digits. No name
     /// looks like this.
     Id(String),
+    /// By name and the digest of its manifest: `alpine@sha256:…`.
+    WithDigest(Reference, Digest),
     /// By the first digits of its id. They may be a name as well, as in `cafe`.
     Digits(String),
 }
@@ -139,7 +152,7 @@ impl ImageName {
     pub(crate) fn reference(&self) -> Option<Reference> {
         match self {
             ImageName::Reference(reference) => Some(reference.clone()),
-            ImageName::Id(_) => None,
+            ImageName::Id(_) | ImageName::WithDigest(..) => None,
             ImageName::Digits(digits) => digits.parse().ok(),
         }
     }
@@ -147,7 +160,7 @@ impl ImageName {
     /// Returns the first digits of the id that this is or may be.
     pub(crate) fn digits(&self) -> Option<&str> {
         match self {
-            ImageName::Reference(_) => None,
+            ImageName::Reference(_) | ImageName::WithDigest(..) => None,
             ImageName::Id(digits) | ImageName::Digits(digits) => Some(digits),
         }
     }
@@ -176,6 +189,14 @@ impl FromStr for ImageName {
         if is_whole_id(text) {
             return Ok(ImageName::Id(text.into()));
         }
+        if let Some((name, digest)) = text.split_once('@') {
+            let digest = digest.parse::<Digest>();
+            let digest = digest.map_err(|_| {
+                format!("{text:?}: a digest is sha256: and 64 hexadecimal digits")
+            })?;
+            // As in Docker, the tag of `alpine:3@sha256:…` does not count.
+            return Ok(ImageName::WithDigest(name.parse()?, digest));
+        }
         let reference = text.parse::<Reference>()?;
         Ok(if text.len() >= 4 && is_hex(text) {
             ImageName::Digits(text.into())
@@ -189,6 +210,9 @@ impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ImageName::Reference(reference) => reference.fmt(f),
+            ImageName::WithDigest(reference, digest) => {
+                write!(f, "{}@{digest}", reference.name())
+            }
             ImageName::Id(digits) | ImageName::Digits(digits) => f.write_str(digits),
         }
     }
@@ -275,6 +299,12 @@ mod tests {
             assert_eq!(name(id).unwrap().reference(), None);
         }
         assert!(name("sha256:../x").is_err());
+        let digest = format!("sha256:{}", "0f".repeat(32));
+        for text in ["host/x", "host/x:1"].map(|name| format!("{name}@{digest}")) {
+            let shown = name(&text).unwrap().to_string();
+            assert_eq!(shown, format!("host/x@{digest}"));
+        }
+        assert!(name("x@sha256:0f").is_err() && name("x@").is_err());
         assert!(matches!(name("alpine").unwrap(), ImageName::Reference(_)));
     }
 }

@@ -56,6 +56,7 @@ impl RunConfig {
                 argv: strings(config.cmd()),
                 env: strings(config.env()),
                 workdir: non_empty(config.working_dir()).map(below_root),
+                ..Command::default()
             },
             user: non_empty(config.user()).map(parse_user).transpose()?,
             stop_signal: non_empty(config.stop_signal())

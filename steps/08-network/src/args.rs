@@ -26,14 +26,16 @@ pub struct Args {
     ///
     /// none, host, bridge (the default for root), pasta (the default without root; none
     /// if pasta is not installed), or the name of a network that `network create` made.
-    #[arg(long, value_name = "NETWORK")]
+    #[arg(long, value_name = "NETWORK", alias = "net")]
     network: Option<NetworkChoice>,
 
     /// Publish a port; with 127.0.0.1:8080:80 only this host reaches it
     ///
-    /// Without IP every host that reaches this one can connect, as with Docker. May be
-    /// given more than once, for ranges (8000-8009:80-89), and for UDP (5353:53/udp).
-    #[arg(short, long, value_name = "[IP:]HOSTPORT:PORT")]
+    /// Without IP every host that reaches this one can connect, as with Docker. Without
+    /// HOSTPORT (80, or 127.0.0.1::80) a free port is chosen: a note names it, and so
+    /// does `show`. May be given more than once, for ranges (8000-8009:80-89), and for
+    /// UDP (5353:53/udp).
+    #[arg(short, long, value_name = "[[IP:]HOSTPORT:]PORT")]
     publish: Vec<Publish>,
 
     /// Its IPv4 address [default: the first free one of the network]
@@ -56,12 +58,18 @@ pub struct Args {
     #[arg(long, value_name = "DOMAIN", value_parser = etc::host_name)]
     dns_search: Vec<String>,
 
+    /// An option of its resolver, such as ndots:2 [default: those of the host]
+    #[arg(long, value_name = "OPTION", alias = "dns-opt", value_parser = etc::resolver_option)]
+    dns_option: Vec<String>,
+
     /// Add a name to its /etc/hosts; `host-gateway` stands for the host's address
+    ///
+    /// NAME=IP is the same.
     #[arg(long, value_name = "NAME:IP", value_parser = AddHost::parse)]
     add_host: Vec<AddHost>,
 
     /// Another name by which containers of the same network find it
-    #[arg(long, value_name = "NAME", value_parser = etc::host_name)]
+    #[arg(long, value_name = "NAME", alias = "net-alias", value_parser = etc::host_name)]
     network_alias: Vec<String>,
 
     /// Refuse or adjust a firewall of the host that would drop its packets
@@ -125,6 +133,7 @@ impl Args {
             aliases: self.network_alias.clone(),
             dns_servers: self.dns.clone(),
             dns_search: self.dns_search.clone(),
+            dns_options: self.dns_option.clone(),
             add_hosts: self.add_host.clone(),
         })
     }

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use crate::endpoint::Endpoint;
 use crate::etc::{self, EtcFiles, HostsFile, ResolvConf};
+use crate::free_port::choose_free;
 use crate::lease::LeaseRequest;
 use crate::netlink::Netlink;
 use crate::options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};
@@ -55,13 +56,15 @@ pub fn connect(
         NetworkMode::Host => Attachment::Host,
         NetworkMode::None => Attachment::LoopbackOnly,
         NetworkMode::Pasta(pasta) => {
-            announce_open_ports(&pasta.ports);
-            Attachment::Pasta(pasta.clone(), OnceCell::new())
+            let ports = choose_free(&pasta.ports)?;
+            announce_ports(&pasta.ports, &ports);
+            let pasta = PastaOptions { ports, ..pasta.clone() };
+            Attachment::Pasta(pasta, OnceCell::new())
         }
         NetworkMode::Bridge(bridge) => {
             let request = lease_request(options, bridge, id, hostname, run_dir)?;
             let endpoint = Endpoint::join(bridge, request)?;
-            announce_open_ports(endpoint.ports());
+            announce_ports(&bridge.ports, endpoint.ports());
             Attachment::Bridge(Box::new(endpoint))
         }
     };
@@ -86,12 +89,17 @@ fn lease_request(
         ip6: bridge.ip6.map(IpAddr::V6),
         mac: bridge.mac,
         dns: options.dns_servers.clone(),
-        ports: bridge.ports.clone(),
+        ports: choose_free(&bridge.ports)?,
     })
 }
 
-/// Says which ports every other host can reach now.
-fn announce_open_ports(ports: &[Port]) {
+/// Says which ports of the host were chosen, and which every other host can reach now.
+fn announce_ports(requested: &[Port], ports: &[Port]) {
+    for (requested, port) in requested.iter().zip(ports) {
+        if requested.host == 0 {
+            kit::notice(format_args!("note: published as {port}"));
+        }
+    }
     let open: Vec<_> = ports.iter().filter(|port| port.ip.is_none()).collect();
     let Some(first) = open.first() else { return };
     let which = match open.len() {
@@ -193,7 +201,7 @@ impl Connection {
     }
 
     fn resolv_conf(&self) -> ResolvConf {
-        let NetworkOptions { dns_servers, dns_search, .. } = &self.options;
+        let NetworkOptions { dns_servers, dns_search, dns_options, .. } = &self.options;
         let (conf, servers) = match &self.attachment {
             Attachment::Host => (ResolvConf::read_host_file(), &dns_servers[..]),
             Attachment::LoopbackOnly => (ResolvConf::default(), &dns_servers[..]),
@@ -205,6 +213,7 @@ impl Connection {
             Attachment::Bridge(_) => (ResolvConf::read_for_container(), &[][..]),
         };
         let conf = conf.with_options(servers, dns_search);
+        let conf = ResolvConf { own_options: dns_options.clone(), ..conf };
         match &self.attachment {
             Attachment::Bridge(endpoint) => conf.with_responder(&endpoint.gateways()),
             _ => conf,

@@ -69,7 +69,7 @@ fn in_new_namespace(
     let command = Command {
         argv: vec!["true".into()],
         env: vec!["PATH=/usr/bin:/bin".into()],
-        workdir: None,
+        ..Command::default()
     };
     let child = Spawn::new(CloneFlags::CLONE_NEWNET).spawn(|parent| {
         create(&mut Netlink::open()?)?;

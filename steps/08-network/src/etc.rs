@@ -25,7 +25,7 @@ use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 pub use hosts::{AddHost, HostsFile, host_name};
 pub use name_server::NameServer;
 pub(crate) use resolv_conf::NETWORK_DOMAIN;
-pub use resolv_conf::ResolvConf;
+pub use resolv_conf::{ResolvConf, resolver_option};
 
 /// The contents of the three files.
 #[derive(Clone, Debug)]

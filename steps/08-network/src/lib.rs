@@ -29,6 +29,7 @@ pub mod etc;
 mod firewall;
 mod firewall_walk;
 mod forwarding;
+mod free_port;
 mod gc;
 mod host;
 mod host_changes;

@@ -101,7 +101,8 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let pid_1 = args.pid.pid_1();
     let pid_file = args.command.pid_file()?;
     let mounts = [network::mount_points(), args.mount.requests()?].concat();
-    let rootfs = args.root.rootfs();
+    let mounts = pivot_root::with_workdir(mounts, args.command.workdir());
+    let (rootfs, shm) = (args.root.rootfs(), args.root.shm_size());
     let image = args.image.plan()?; // 07: its image, if it has one
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
@@ -134,6 +135,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         })
         .spawn(|parent| {
             cgroup.enter()?; // 05: v1: enters it here
+            mount::bind_propagating(&mounts)?; // 03: with :rslave
             args.mount.propagation.isolate()?; // 03: later mounts stay inside
             mount::bind_sources(&mounts)?; // 03: as the caller reaches them
             base.open_in_child(&ids)?; // 07: the directory, in the same way
@@ -143,7 +145,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             uts::set_names(&names)?; // 01: its host name
             // 07: the layers, and 04: its /
             let root = base.mount(&mounts)?;
-            pivot_root::mount_defaults(root.as_fd())?; // 04: /proc, /sys, /dev
+            pivot_root::mount_defaults(root.as_fd(), shm)?; // 04: /proc, /sys, /dev
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.mount_etc(root.as_fd())?; // 08: the names on its network
             mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
@@ -160,7 +162,9 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             ids.become_user(&account, parent)?; // 06: becomes that user
             pid::become_command(&command, pid_1, parent) // 02: becomes the command
         })
-        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
+        .or_else(|error| cgroup.add_oom_hint(error)) // 05: out of memory?
+        // 07: is the command the name of an image?
+        .or_else(|error| base.add_image_hint(error, &args.command.plan()))?;
     child.set_stop_signal(base.stop_signal()); // 07: in place of SIGTERM
 
     let _pid_file = pid_file.write(&child)?;

@@ -21,6 +21,8 @@ pub struct NetworkOptions {
     pub dns_servers: Vec<NameServer>,
     /// `--dns-search`: its search domains; those of the host if empty.
     pub dns_search: Vec<String>,
+    /// `--dns-option`: its options of the resolver; those of the host if empty.
+    pub dns_options: Vec<String>,
     /// `--add-host`: more lines for /etc/hosts.
     pub add_hosts: Vec<AddHost>,
 }

@@ -1,4 +1,4 @@
-//! Published ports: `-p [IP:]HOSTPORT[-END]:PORT[-END][/tcp|udp]`.
+//! Published ports: `-p [[IP:]HOSTPORT[-END]:]PORT[-END][/tcp|udp]`.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ pub enum Protocol {
 pub struct Port {
     /// The host's address; None: all of its addresses.
     pub ip: Option<IpAddr>,
-    /// The host's port.
+    /// The host's port; 0: a free one, which is yet to be chosen.
     pub host: u16,
     /// The container's port.
     pub inside: u16,
@@ -88,13 +88,17 @@ impl FromStr for Publish {
                 return Err(format!("{other:?} is neither tcp nor udp"));
             }
         };
-        let (rest, inside) =
-            rest.rsplit_once(':').ok_or("write it as HOSTPORT:PORT")?;
+        let (rest, inside) = rest.rsplit_once(':').unwrap_or(("", rest));
         let (ip, host) = match rest.rsplit_once(':') {
             None => (None, rest),
             Some((ip, host)) => (address(ip)?, host),
         };
-        let (host, inside) = (range(host)?, range(inside)?);
+        let inside = range(inside)?;
+        if host.is_empty() {
+            let ports = inside.map(|inside| Port { ip, host: 0, inside, protocol });
+            return Ok(Publish(ports.collect()));
+        }
+        let host = range(host)?;
         if host.len() != inside.len() {
             return Err(format!(
                 "{} ports of the host for {} of the container",
@@ -183,6 +187,11 @@ mod tests {
             ("0.0.0.0:8080:80", "8080:80/tcp"),
             ("[2001:db8::1]:8080:80", "[2001:db8::1]:8080:80/tcp"),
             ("8000-8002:80-82", "8000:80/tcp 8001:81/tcp 8002:82/tcp"),
+            ("80", "0:80/tcp"),
+            ("53/udp", "0:53/udp"),
+            ("80-81", "0:80/tcp 0:81/tcp"),
+            ("127.0.0.1::80", "127.0.0.1:0:80/tcp"),
+            ("[2001:db8::1]::80", "[2001:db8::1]:0:80/tcp"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected));
         }
@@ -191,7 +200,6 @@ mod tests {
     #[test]
     fn a_malformed_port_is_refused() {
         for (wrong, why) in [
-            ("80", "HOSTPORT:PORT"),
             ("0:80", "not a port"),
             ("80:65536", "not a port"),
             ("+80:80", "not a port"),
@@ -202,7 +210,8 @@ mod tests {
             ("[::1]:80:80", "::1"),
             ("[fe80::1]:80:80", "link-local"),
             ("[::ffff:192.0.2.1]:80:80", "is an IPv4 address"),
-            ("", "HOSTPORT:PORT"),
+            ("", "not a port"),
+            ("8080:", "not a port"),
         ] {
             let message = shown(wrong).unwrap_err();
             assert!(message.contains(why), "{wrong}: {message}");

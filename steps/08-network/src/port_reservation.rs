@@ -85,7 +85,8 @@ fn reserve_one(store: &NetworkStore, port: &Port, ip: IpAddr) -> Result<OwnedFd>
     }
 }
 
-fn bound_socket(
+/// Makes a socket that is bound to an address of the host.
+pub(crate) fn bound_socket(
     address: SocketAddr,
     protocol: Protocol,
 ) -> rustix::io::Result<OwnedFd> {

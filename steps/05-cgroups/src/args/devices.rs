@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
+use kit::Size;
+
 use crate::device::{Device, DeviceRate};
 use crate::limits::Limits;
-use crate::size::Size;
 use crate::values::Max;
 
 /// The options that limit the rate of block devices. Each may be given several times,

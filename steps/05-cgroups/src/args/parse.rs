@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use crate::size::Size;
+use kit::Size;
+
 use crate::values::{BlkioWeight, CpuShares, Cpus, Max};
 
 pub(super) fn memory(text: &str) -> Result<Max, String> {

@@ -1,6 +1,7 @@
 //! `rmi` and `tag`.
 
 use anyhow::{Error, Result};
+use kit::{Failure, FailureKind};
 use nix::errno::Errno;
 
 use crate::args::StoreArgs;
@@ -13,6 +14,11 @@ use crate::store::{Index, TaggedImage};
 pub struct Rmi {
     #[command(flatten)]
     store: StoreArgs,
+    /// Succeed although an image is not there
+    ///
+    /// Nothing else needs force: a container keeps the layers that it uses.
+    #[arg(short, long)]
+    force: bool,
     /// The images, by their names, or by their ids with all their names
     #[arg(value_name = "NAME[:TAG]", required = true)]
     images: Vec<ImageName>,
@@ -41,6 +47,12 @@ impl Rmi {
         if !removed.is_empty() {
             store.as_root(|| collect_garbage(&store))?;
         }
+        let is_excused = |error: &Error| {
+            self.force && Failure::of(error).kind() == FailureKind::NotFound
+        };
+        let (excused, errors): (Vec<_>, Vec<_>) =
+            errors.into_iter().partition(is_excused);
+        excused.iter().for_each(|error| kit::warn(Failure::of(error)));
         kit::combine_errors(errors)
     }
 

@@ -44,6 +44,16 @@ impl TaggedImage {
     }
 }
 
+impl TaggedImage {
+    /// Tells whether it has this name; with a digest, whatever the tag is.
+    fn is_named(&self, wanted: &Reference, digest: Option<&Digest>) -> bool {
+        self.reference.as_ref().is_some_and(|own| match digest {
+            None => own == wanted,
+            Some(digest) => own.name() == wanted.name() && self.manifest == *digest,
+        })
+    }
+}
+
 /// All images of a store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
@@ -225,8 +235,16 @@ impl Index {
     }
 
     fn find_by_reference(&self, name: &ImageName) -> Option<&TaggedImage> {
-        let wanted = name.reference()?;
-        self.images.iter().find(|it| it.reference.as_ref() == Some(&wanted))
+        let (wanted, digest) = match name {
+            ImageName::WithDigest(reference, digest) => {
+                (reference.clone(), Some(digest))
+            }
+            _ => (name.reference()?, None),
+        };
+        let find = |wanted: &Reference| {
+            self.images.iter().find(|image| image.is_named(wanted, digest))
+        };
+        find(&wanted).or_else(|| find(&wanted.on_localhost()?))
     }
 
     /// Removes a name; or, given an id, the image with all its names. Returns the
@@ -301,6 +319,27 @@ mod tests {
         assert_eq!(found(&format!("{digits}:latest")), other.id);
         assert_eq!(found(&format!("sha256:{digits}")), one.id);
         assert_eq!(found(&one.id.hex()), one.id);
+    }
+
+    #[test]
+    fn an_image_is_found_by_its_short_name_and_by_its_digest() {
+        let mut index = Index::default();
+        for (name, content) in
+            [("localhost/web:1", "one"), ("web:2", "two"), ("localhost/web:2", "three")]
+        {
+            index.insert(image(Some(name), content));
+        }
+        let find = |name: &str| index.find(&name.parse().unwrap()).ok().cloned();
+        let one = Some(image(Some("localhost/web:1"), "one"));
+        let digest = one.as_ref().unwrap().manifest;
+        assert_eq!(find("web:1"), one);
+        assert_eq!(find("docker.io/library/web:2"), Some(image(Some("web:2"), "two")));
+        for name in ["localhost/web", "web", "web:9"] {
+            assert_eq!(find(&format!("{name}@{digest}")), one, "{name}");
+        }
+        for name in ["web:3", "other/web:1", &format!("other@{digest}")] {
+            assert_eq!(find(name), None, "{name}");
+        }
     }
 
     #[test]

@@ -73,13 +73,13 @@ pub struct AddHost {
 }
 
 impl AddHost {
-    /// Parses `NAME:IP` or `NAME:host-gateway`.
+    /// Parses `NAME:IP` or `NAME=IP`; `host-gateway` may stand for the address.
     ///
     /// # Errors
     /// A message for the user, when it is neither.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, address) =
-            text.split_once(':').ok_or("it is NAME:IP, or NAME:host-gateway")?;
+            text.split_once([':', '=']).ok_or("it is NAME:IP, or NAME:host-gateway")?;
         let name = host_name(name)?;
         let bare = address.trim_start_matches('[').trim_end_matches(']');
         let address = match bare {
@@ -147,6 +147,8 @@ mod tests {
         assert_eq!(resolved("db:192.0.2.1"), expected("db", "192.0.2.1"));
         assert_eq!(resolved("db:fd00::1"), expected("db", "fd00::1"));
         assert_eq!(resolved("db:[fd00::1]"), expected("db", "fd00::1"));
+        assert_eq!(resolved("db=192.0.2.1"), expected("db", "192.0.2.1"));
+        assert_eq!(resolved("db=fd00::1"), expected("db", "fd00::1"));
         assert_eq!(
             resolved("host.docker.internal:host-gateway"),
             expected("host.docker.internal", "10.0.0.1")

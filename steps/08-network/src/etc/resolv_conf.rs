@@ -14,6 +14,8 @@ pub struct ResolvConf {
     pub search: Vec<String>,
     /// `ndots:0` and the like.
     pub options: Vec<String>,
+    /// The options that were asked for. If there are any, they replace all others.
+    pub own_options: Vec<String>,
     /// A comment that says why there are no servers.
     pub comment: Option<&'static str>,
 }
@@ -146,7 +148,23 @@ impl ResolvConf {
         for server in &self.servers {
             text += &format!("nameserver {server}\n");
         }
-        text + &line("search", &self.search) + &line("options", &self.options)
+        let options = match &self.own_options[..] {
+            [] => &self.options,
+            own => own,
+        };
+        text + &line("search", &self.search) + &line("options", options)
+    }
+}
+
+/// Parses an option of the resolver: `ndots:2`. A space or a newline in it would add an
+/// option or a line to the file.
+///
+/// # Errors
+/// A message for the user, when it is no option.
+pub fn resolver_option(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.into()),
+        false => Err(format!("{text:?} is no option of a resolver: ndots:2")),
     }
 }
 
@@ -213,6 +231,16 @@ mod tests {
             host().with_options(&[], &[".".into()]).text(),
             "nameserver 192.0.2.1\n"
         );
+    }
+
+    #[test]
+    fn options_that_were_asked_for_replace_all_others() {
+        let host = "nameserver 192.0.2.1\noptions timeout:1\n";
+        let own_options = vec!["ndots:3".into(), "rotate".into()];
+        let conf = ResolvConf::parse_without_loopback(host, String::new);
+        let conf = ResolvConf { own_options, ..conf };
+        let conf = conf.with_responder(&["10.0.0.1".parse().unwrap()]);
+        assert_eq!(conf.text(), "nameserver 10.0.0.1\noptions ndots:3 rotate\n");
     }
 
     #[test]
