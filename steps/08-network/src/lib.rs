@@ -34,6 +34,7 @@ mod host_changes;
 mod ipam;
 mod json_file;
 mod lease;
+mod lock_file;
 mod manage;
 mod mtu;
 mod netlink;

@@ -57,7 +57,7 @@ pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
             .into());
     }
     if network.origin == Origin::UserCreated {
-        dns::wait_for_exit(&host.store.leases_path(&network.name))?;
+        dns::stop(&host.store.leases_path(&network.name))?;
         host.netlink.remove_link(&network.bridge)?;
         host.store.remove(&network.name)?;
     }

@@ -19,11 +19,13 @@ use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
 use rustix::fs::OFlags;
 
 use super::ResponderOptions;
-use super::lifecycle::{ALIVE, LOCK, READY, USERS, command, open_or_create};
+use super::lifecycle::{LOCK, READY, USERS, command};
+use super::running_responder::ALIVE;
 use super::server::Server;
 use super::watched_file::WatchedFile;
 use super::zone::Zone;
 use crate::etc::ResolvConf;
+use crate::lock_file::open_or_create;
 use crate::sys;
 
 /// Starts a responder with these options, and returns without waiting for it. Its
@@ -70,6 +72,8 @@ impl ResponderProcess {
     fn start(options: &ResponderOptions) -> Result<Self> {
         sys::close_inherited().context("close_range(3, ~0)")?;
         let _ = setsid(); // EPERM: it leads a session already
+        // The runtime that starts it again while a container runs has blocked them.
+        exec::Signals::unblock()?;
         prctl::set_name(c"kiste-dns").context("prctl(PR_SET_NAME)")?;
         let leases = &options.leases;
         let alive = lock_alive(options)?;

@@ -1,0 +1,66 @@
+//! Finds the responder of a network that runs, and ends it.
+
+use std::fs::{File, TryLockError};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use kit::Failure;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// The responder holds a lock on this file, which contains its PID and its options.
+pub(crate) const ALIVE: &str = "dns.alive";
+
+/// The process of a responder that runs.
+pub(crate) struct RunningResponder {
+    pub(crate) process: OwnedFd,
+    /// As JSON.
+    pub(crate) options: String,
+}
+
+impl RunningResponder {
+    /// Finds the process that holds the lock on `dns.alive`, if there is one.
+    pub(crate) fn find(leases: &Path) -> Result<Option<Self>> {
+        let path = leases.with_file_name(ALIVE);
+        let finding = || format!("find the DNS responder ({})", path.display());
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            file => file.with_context(finding)?,
+        };
+        let mut text = String::new();
+        file.read_to_string(&mut text).with_context(finding)?;
+        let (pid, options) = text.split_once('\n').unwrap_or_default();
+        let pid = pid.parse().ok().and_then(Pid::from_raw);
+        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        // The lock is tested last: if it is still held, the holder is the process that
+        // the descriptor refers to, and not a later one with the same PID.
+        match (file.try_lock(), process) {
+            (Ok(()), _) => Ok(None),
+            (Err(TryLockError::Error(error)), _) => Err(error).with_context(finding),
+            (Err(TryLockError::WouldBlock), Some(process)) => {
+                let options = options.trim_end().into();
+                Ok(Some(RunningResponder { process, options }))
+            }
+            (Err(TryLockError::WouldBlock), None) => {
+                let what = format!("{} is locked by another program", path.display());
+                let hint = format!("`fuser {}` shows which", path.display());
+                Err(Failure::new(what).hint(hint).into())
+            }
+        }
+    }
+
+    /// Kills the process, and waits until it has exited. It has no state that could be
+    /// lost, and may be compromised: nobody waits until it exits by itself.
+    pub(crate) fn kill(self) -> Result<()> {
+        // ESRCH: it has just exited.
+        let _ = pidfd_send_signal(&self.process, Signal::KILL);
+        let mut exited = [PollFd::new(self.process.as_fd(), PollFlags::POLLIN)];
+        poll(&mut exited, PollTimeout::NONE)
+            .context("wait for the DNS responder to exit")?;
+        Ok(())
+    }
+}
