@@ -114,7 +114,7 @@ impl Host {
         dns::stop(&self.store.leases_path(&network.name))?;
         match network.origin {
             Origin::UserCreated => Ok(()),
-            Origin::Automatic => self.netlink.remove_link(&network.bridge),
+            Origin::Automatic => network.remove_bridge(&mut self.netlink),
         }
     }
 

@@ -2,6 +2,7 @@
 //! Only one process at a time changes them.
 //!
 //! ```text
+//! DIR/.lock              the lock
 //! DIR/host.json          the changes made to the host, and the old values
 //! DIR/NAME/network.json  a network
 //! DIR/NAME/leases.json   its leases
@@ -20,6 +21,7 @@ use nix::errno::Errno;
 use crate::host_changes::HostChanges;
 use crate::json_file;
 use crate::lease::{Lease, LeaseFile};
+use crate::lock_file;
 use crate::network::{Network, Origin};
 
 /// The content of the directory, and the lock on it: no other process changes networks
@@ -41,6 +43,7 @@ pub(crate) struct NetworkRecord {
 }
 
 const HOST: &str = "host.json";
+const LOCK: &str = ".lock";
 const NETWORK: &str = "network.json";
 const LEASES: &str = "leases.json";
 
@@ -191,8 +194,12 @@ impl NetworkStore {
 
 impl Drop for NetworkStore {
     fn drop(&mut self) {
-        // rmdir(2) removes it only if it is empty. We still hold the lock.
-        let _ = fs::remove_dir(&self.dir);
+        // We still hold the lock. A process that waits for it then finds another file
+        // at the path, or none, and begins again.
+        if self.networks.is_empty() && self.saved_changes.is_none() {
+            let _ = fs::remove_file(self.dir.join(LOCK));
+            let _ = fs::remove_dir(&self.dir); // rmdir(2) fails unless it is empty
+        }
     }
 }
 
@@ -202,6 +209,8 @@ fn unknown(name: &str) -> Failure {
 }
 
 /// Creates the directory and locks it. None: another process has removed it in between.
+///
+/// The lock is on a file that only we can open. Every user could lock the directory.
 fn lock(dir: &Path) -> Result<Option<(PathBuf, File)>> {
     let create = || DirBuilder::new().recursive(true).mode(0o700).create(dir);
     kit::call("where networks are noted", "mkdir", dir.display(), create).hint_on(
@@ -210,15 +219,20 @@ fn lock(dir: &Path) -> Result<Option<(PathBuf, File)>> {
     )?;
     let open = || format!("open {}", dir.display());
     let opened = fs::canonicalize(dir).and_then(|dir| Ok((File::open(&dir)?, dir)));
-    let Some((lock, dir)) = kit::if_exists(opened).with_context(open)? else {
+    let Some((opened, dir)) = kit::if_exists(opened).with_context(open)? else {
         return Ok(None);
     };
-    let found = lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
+    let found = opened.metadata().with_context(|| format!("stat {}", dir.display()))?;
     kit::ensure_private(&dir, &found)
         .hint("let --network-dir be one that only you can write to")?;
+    let path = dir.join(LOCK);
+    let opened = kit::if_exists(lock_file::open_or_create(&path));
+    let Some(lock) = opened.with_context(|| format!("open {}", path.display()))? else {
+        return Ok(None);
+    };
     let why = "one process at a time changes the networks";
-    kit::call(why, "flock", dir.display(), || lock.lock())?;
-    Ok(kit::is_still_at(&lock, &dir)?.then_some((dir, lock)))
+    kit::call(why, "flock", path.display(), || lock.lock())?;
+    Ok(kit::is_still_at(&lock, &path)?.then_some((dir, lock)))
 }
 
 fn read_networks(dir: &Path) -> Result<BTreeMap<String, NetworkRecord>> {
