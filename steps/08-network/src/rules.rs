@@ -13,7 +13,7 @@ use libc::c_int;
 use crate::host_changes::SavedSysctl;
 use crate::lease::Lease;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, ChainId, Family, Rule, Ruleset};
+use crate::nft::{self, Batch, ChainId, Family, Rule};
 use crate::port::{Port, Protocol};
 use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
@@ -90,9 +90,8 @@ pub(crate) fn is_ours(chain: &ChainId) -> bool {
 /// Refuses to replace the table of another directory of networks, whose rules would be
 /// lost. The first rule of the table names the directory.
 fn refuse_other_owner(owner: &Path) -> Result<()> {
-    let ruleset = Ruleset::read("is the table ours?")?;
-    let first = ruleset.rules.iter().find(|rule| rule.chain == chain(LOOPBACK));
-    match first.filter(|rule| rule.comment != comment(owner)) {
+    let rules = nft::rules_of("is the table ours?", &chain(LOOPBACK))?;
+    match rules.first().filter(|rule| rule.comment != comment(owner)) {
         None => Ok(()),
         Some(rule) => {
             let what = format!(

@@ -90,10 +90,20 @@ impl Socket {
     /// Asks for a list, and returns its entries, each without its header. Asks again
     /// if the list changed while the kernel wrote it.
     pub(crate) fn dump(&mut self, message: &Message) -> io::Result<Vec<Vec<u8>>> {
+        self.dump_parsed(message, |entry| Some(entry.into()))
+    }
+
+    /// Asks for a list as [`Socket::dump`] does, and keeps only what `parse` makes of
+    /// the entries.
+    pub(crate) fn dump_parsed<T>(
+        &mut self,
+        message: &Message,
+        parse: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
         loop {
             self.sequence += 1;
             self.send(&message.packed(REQUEST | DUMP, self.sequence))?;
-            match self.receive_list() {
+            match self.receive_list(&parse) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 done => return done,
             }
@@ -101,7 +111,10 @@ impl Socket {
     }
 
     /// Receives one list. EINTR: the list changed while the kernel wrote it.
-    fn receive_list(&self) -> io::Result<Vec<Vec<u8>>> {
+    fn receive_list<T>(
+        &self,
+        parse: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
         let (mut found, mut is_consistent) = (Vec::new(), true);
         loop {
             let answers = self.receive()?.into_iter();
@@ -111,7 +124,7 @@ impl Socket {
                     Some(Err(error)) => return Err(error),
                     Some(Ok(())) if is_consistent => return Ok(found),
                     Some(Ok(())) => return Err(io::ErrorKind::Interrupted.into()),
-                    None => found.push(answer.body),
+                    None => found.extend(parse(&answer.body)),
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! The conditions and the verdict of a rule of another program, as far as they decide
 //! about the packets of containers.
 
+use super::xt_match::parse_match;
 use crate::netlink::message::{find, find_be32, find_text, parse};
 
 /// The verdict of a rule.
@@ -43,15 +44,19 @@ pub(crate) enum Property {
     Port,
 }
 
-/// Parses the expressions of a rule.
+/// Parses the expressions of a rule, up to the first condition that is not known: then
+/// no packet is known to get the verdict.
 pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>) {
     let (mut conditions, mut verdict, mut loaded) = (Vec::new(), None, None);
     for (_, expression) in parse(expressions) {
+        if conditions.last() == Some(&Condition::Other) {
+            return (conditions, None);
+        }
         let expression = parse(expression);
         let name = find_text(&expression, 1).unwrap_or_default();
         let data = parse(find(&expression, 2).unwrap_or_default());
         match (name.as_str(), loaded.take()) {
-            ("counter" | "log" | "comment", previous) => loaded = previous,
+            ("counter" | "log", previous) => loaded = previous,
             // NFTA_META_KEY
             ("meta", _) => match find_be32(&data, 2).map(|key| key as i32) {
                 Some(libc::NFT_META_IIFNAME) => loaded = Some(Property::InLink),
@@ -71,10 +76,11 @@ pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>
             // They belong to an earlier expression, whose condition is in the list
             // already.
             ("cmp" | "bitwise", None) if !conditions.is_empty() => {}
-            ("match", _)
-                if find_text(&data, 1).is_some_and(|it| is_connection_match(&it)) =>
-            {
-                conditions.push(Condition::Connection);
+            // NFTA_MATCH_NAME, NFTA_MATCH_INFO
+            ("match", _) => {
+                let info = find(&data, 3).unwrap_or_default();
+                let name = find_text(&data, 1).unwrap_or_default();
+                conditions.extend(parse_match(&name, info));
             }
             ("reject", _) => verdict = Some(Verdict::Drop),
             // iptables-nft leaves the targets of xtables as they are: REJECT
@@ -98,9 +104,12 @@ fn is_port(data: &[(u16, &[u8])]) -> bool {
     [2, 3, 4].map(|which| find_be32(data, which)) == [base, 2, 2].map(Some)
 }
 
-/// Tells whether a match of xtables asks for the state of the connection.
-fn is_connection_match(name: &str) -> bool {
-    ["conntrack", "state"].contains(&name)
+/// Finds the comment that iptables(8) has put into the rule: a match of xtables.
+pub(crate) fn find_comment(expressions: &[u8]) -> Option<String> {
+    parse(expressions).into_iter().find_map(|(_, expression)| {
+        let data = parse(find(&parse(expression), 2)?);
+        (find_text(&data, 1)? == "comment").then(|| find_text(&data, 3)).flatten()
+    })
 }
 
 /// Parses NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT: NFTA_VERDICT_CODE,
