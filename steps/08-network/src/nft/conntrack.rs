@@ -52,20 +52,34 @@ pub(crate) fn delete_connections(obsolete: &ObsoleteConnections) -> Result<()> {
         "IPCTNL_MSG_CT_DELETE",
         shown.join(", "),
         || {
-            let (mut socket, mut deleted) = (Socket::netfilter()?, 0);
+            let (mut socket, mut count) = (Socket::netfilter()?, Count::default());
             for filter in obsolete.filters() {
                 let found = match socket.dump(&filter) {
                     Err(error) if super::is_unknown(&error) => Vec::new(),
                     found => found?,
                 };
+                count.listed += found.len();
                 for entry in found.iter().filter(|entry| obsolete.contains(entry)) {
-                    deleted += delete(&mut socket, entry)?;
+                    count.deleted += delete(&mut socket, entry)?;
                 }
             }
-            Ok::<_, io::Error>(deleted)
+            Ok::<_, io::Error>(count)
         },
     )?;
     Ok(())
+}
+
+/// How many connections the kernel listed, and how many were deleted.
+#[derive(Default)]
+struct Count {
+    listed: usize,
+    deleted: usize,
+}
+
+impl kit::Outcome for Count {
+    fn show(&self) -> Option<String> {
+        Some(format!("{} of {}", self.deleted, self.listed))
+    }
 }
 
 impl ObsoleteConnections<'_> {
