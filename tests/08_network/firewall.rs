@@ -142,7 +142,7 @@ fn the_rules_of_an_adjusted_firewall_can_be_listed_and_saved_by_iptables() {
     ] {
         assert!(during.contains(rule) && listed.contains(rule), "{rule}:\n{during}");
     }
-    // What was saved can be restored, and is ours as before.
+    // Our rules are found again after iptables-restore has made them anew.
     world
         .sh("rules=$(iptables-nft-save) && echo \"$rules\" | iptables-nft-restore")
         .exits(0);

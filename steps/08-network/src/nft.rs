@@ -10,6 +10,7 @@
 mod batch;
 mod condition;
 mod conntrack;
+mod expression;
 mod legacy;
 mod rule;
 mod ruleset;

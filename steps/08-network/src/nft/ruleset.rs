@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use anyhow::Result;
 
-use super::condition::{self, Condition, Verdict};
+use super::condition::{Condition, Verdict};
+use super::expression;
 use super::{ChainId, Family, NFTABLES, attributes, family, is_unknown, message};
 use crate::netlink::message::{Attributes, Message, find, find_be32, find_text, parse};
 use crate::netlink::socket::Socket;
@@ -112,10 +113,10 @@ fn parse_rule(entry: &[u8]) -> Option<ExistingRule> {
     let found = parse(attributes(entry));
     let handle = find(&found, 3)?;
     let expressions = find(&found, 4).unwrap_or_default();
-    let (conditions, verdict) = condition::parse_rule(expressions);
+    let (conditions, verdict) = expression::parse_rule(expressions);
     let comment = match find(&found, 7) {
         Some(data) => Some(parse_comment(data)),
-        None => condition::find_comment(expressions),
+        None => expression::find_comment(expressions),
     };
     Some(ExistingRule {
         handle: u64::from_be_bytes(handle.try_into().ok()?),

@@ -8,7 +8,7 @@ use super::condition::{Condition, Property, Verdict};
 use super::xt_match::parse_match;
 use super::{ExistingRule, Family};
 
-/// What differs between the tables of IPv4 and IPv6.
+/// The differences between the tables of IPv4 and IPv6.
 pub(super) struct Layout {
     pub(super) family: Family,
     /// The file with the names of the tables that exist. To ask the kernel for another
