@@ -51,6 +51,7 @@ fn the_responder_outlives_the_runtime_that_started_it_but_not_the_last_runtime()
 fn a_killed_responder_is_started_again_for_the_containers_that_run() {
     let Some(host) = Host::with_dns_servers(&[]) else { return };
     let web = host.start(&["--hostname", "web"], &["sleep", "1000"]);
+    let others: Vec<_> = (0..5).map(|_| host.start(&[], &["sleep", "1000"])).collect();
     let script = "while read name; do until nslookup $name; do sleep 0.1; done > /dev/null; echo found; done";
     let names = ["--network-alias", "one", "--network-alias", "two"];
     let mut client = host.start(&names, &["sh", "-c", script]);
@@ -67,7 +68,9 @@ fn a_killed_responder_is_started_again_for_the_containers_that_run() {
         client.type_in(&format!("{name}\n"));
         client.wait_for("found");
     }
-    drop((web, client));
+    let ended = client.end();
+    assert!(!ended.err.contains("warning"), "{ended:?}");
+    drop((web, others));
     let gone = eventually(|| host.responders().is_empty().then_some(()));
     assert!(gone.is_some(), "the responder exits with the last container");
 }

@@ -9,7 +9,7 @@
 //!   options.
 //! - `dns.lock`, which is locked while a responder starts or exits.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -107,13 +107,16 @@ fn lock(leases: &Path, timeout: Duration) -> Result<File> {
         let file = open_or_create(&path)?;
         // A compromised responder could hold the lock for ever.
         let deadline = Instant::now() + timeout;
-        while let Err(error) = file.try_lock() {
-            if Instant::now() > deadline {
-                return Err(error.into());
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                    return Err(Errno::EAGAIN.into());
+                }
+                Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(10)),
             }
-            sleep(Duration::from_millis(10));
         }
-        Ok::<_, std::io::Error>(file)
     })
     .hint_on(
         Errno::EAGAIN,
@@ -179,4 +182,19 @@ pub(crate) fn command(options: &str) -> Command {
     command.arg0("kiste-dns").args(["dns-responder", options]).env_clear();
     command.stdin(Stdio::null()).current_dir("/");
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_another_process_keeps_is_an_error_with_a_hint_how_to_find_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let leases = scratch.path().join("leases.json");
+        let _first = lock(&leases, Duration::ZERO).unwrap();
+        let error = lock(&leases, Duration::ZERO).unwrap_err();
+        assert_eq!(kit::errno(&error), Some(Errno::EAGAIN));
+        assert!(Failure::of(&error).hint_text().unwrap().contains("fuser"));
+    }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use kit::Failure;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The responder holds a lock on this file, which contains its PID and its options.
@@ -35,13 +36,18 @@ impl RunningResponder {
         file.read_to_string(&mut text).with_context(finding)?;
         let (pid, options) = text.split_once('\n').unwrap_or_default();
         let pid = pid.parse().ok().and_then(Pid::from_raw);
-        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let process = pid.and_then(|pid| match pidfd_open(pid, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => None,
+            opened => Some(opened),
+        });
+        let opening = || format!("pidfd_open(the DNS responder, {})", path.display());
         // The lock is tested last: if it is still held, the holder is the process that
         // the descriptor refers to, and not a later one with the same PID.
         match (file.try_lock(), process) {
             (Ok(()), _) => Ok(None),
             (Err(TryLockError::Error(error)), _) => Err(error).with_context(finding),
             (Err(TryLockError::WouldBlock), Some(process)) => {
+                let process = process.with_context(opening)?;
                 let options = options.trim_end().into();
                 Ok(Some(RunningResponder { process, options }))
             }

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use exec::{Foreground, Process, Received};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
@@ -47,21 +48,29 @@ impl<'a> WatchedResponder<'a> {
         poll(&mut ready, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
-    fn restart(&mut self) -> Result<()> {
-        let Some(responder) = &mut self.responder else { return Ok(()) };
-        let Err(error) = responder.restart() else {
-            (self.retry, self.delay) = (None, FIRST_DELAY);
-            return Ok(());
-        };
-        // The first try may have failed because another runtime was faster.
-        if self.delay == FIRST_DELAY * 2 {
-            let what = "containers resolve no names: the DNS responder has died, and \
-                        cannot be started again yet";
-            kit::warn_error(what, &error);
+    /// Starts the responder again. The container runs on without it if that fails.
+    fn restart(&mut self) {
+        let Some(responder) = &mut self.responder else { return };
+        match responder.restart() {
+            Ok(()) => {
+                (self.retry, self.delay) = (None, FIRST_DELAY);
+                return;
+            }
+            // The runtime of another container starts it.
+            Err(error) if kit::errno(&error) == Some(Errno::EAGAIN) => {}
+            Err(error) => {
+                if self.delay == FIRST_DELAY {
+                    let what = "containers resolve no names: the DNS responder has \
+                                died, and cannot be started again yet";
+                    kit::warn_error(what, &error);
+                }
+                self.delay = LONGEST_DELAY.min(self.delay * 2);
+            }
         }
-        self.retry = Some(timer(self.delay).context("timerfd_create")?);
-        self.delay = LONGEST_DELAY.min(self.delay * 2);
-        Ok(())
+        match timer(self.delay) {
+            Ok(timer) => self.retry = Some(timer),
+            Err(_) => self.responder = None,
+        }
     }
 }
 
@@ -88,7 +97,7 @@ impl Foreground for WatchedResponder<'_> {
 
     fn relay(&mut self) -> Result<()> {
         if self.has_died() {
-            self.restart()?;
+            self.restart();
         }
         self.terminal.relay()
     }
