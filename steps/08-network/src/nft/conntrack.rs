@@ -63,6 +63,7 @@ pub(crate) fn delete_connections(obsolete: &ObsoleteConnections) -> Result<()> {
                     count.deleted += delete(&mut socket, entry)?;
                 }
             }
+            socket.close_at_exit();
             Ok::<_, io::Error>(count)
         },
     )?;
