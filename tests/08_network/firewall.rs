@@ -1,7 +1,7 @@
 //! The host's firewall drops forwarded packets. Kiste names the chain that drops them,
 //! or adjusts the firewall and restores it at the end.
 
-use kiste_tests::{World, net};
+use kiste_tests::{World, net, require_tool};
 
 use crate::world;
 
@@ -75,9 +75,86 @@ fn a_firewall_that_lets_containers_through_is_accepted() {
                 iifname \"kiste*\" udp dport 53 accept; }
             chain forward { type filter hook forward priority 0; policy drop;
                 ct state established,related accept; iifname \"kiste*\" goto containers; }
+        }
+        table ip6 of_no_concern {
+            chain forward { type filter hook forward priority 0; policy drop; }
         }",
     );
     world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+    world.sh_on_host("nft flush ruleset").exits(0);
+}
+
+/// A host may have tens of thousands of rules. A start reads the chains that its packets
+/// enter, each once; an end reads none of them.
+#[test]
+fn a_start_reads_only_the_chains_that_packets_of_containers_enter_and_each_once() {
+    let Some(world) = world() else { return };
+    let before = load(
+        &world,
+        "table ip big {
+            chain entered { ip saddr 192.0.2.200 drop; }
+            chain of_others { ip saddr 192.0.2.200 drop; }
+            chain unused { ip saddr 192.0.2.200 drop; }
+            chain forward { type filter hook forward priority 0;
+                iifname \"kiste*\" jump entered; iifname \"other0\" jump of_others; }
+            chain output { type filter hook output priority 0; ip saddr 192.0.2.200 drop; }
+        }",
+    );
+    let ran = world.run(&["--explain=08", "--firewall=adjust"], &["true"]);
+    let reads = ran.exits(0).err.lines().filter_map(|line| {
+        let (_, operands) = line.split_once("NFT_MSG_GETRULE(")?;
+        operands.split_once(')').map(|(chain, _)| chain)
+    });
+    let mut reads: Vec<_> = reads.filter(|chain| chain.contains(" big ")).collect();
+    reads.sort_unstable();
+    assert_eq!(reads, ["ip big entered", "ip big forward"]);
+    assert_eq!(ran.err.matches("NFT_MSG_GETCHAIN").count(), 1, "{}", ran.err);
+    assert_eq!(world.sh_on_host("nft list ruleset").out, before);
+    world.sh_on_host("nft flush ruleset").exits(0);
+}
+
+/// iptables-nft(8) lists a table only if it can read every rule.
+#[test]
+fn the_rules_of_an_adjusted_firewall_can_be_listed_and_saved_by_iptables() {
+    let Some(world) = world() else { return };
+    if !require_tool("iptables-nft") {
+        return;
+    }
+    world
+        .sh_on_host(
+            "iptables-nft -P INPUT DROP && iptables-nft -P FORWARD DROP &&
+             iptables-nft -N OTHERS && iptables-nft -A FORWARD -j OTHERS",
+        )
+        .exits(0);
+    let saved = "iptables-nft-save | grep -v '^#'";
+    let before = world.sh_on_host(saved).out;
+    let options = ["--firewall=adjust", "-p", "8080:80", "--hostname", "web"];
+    let running = world.serve(&options, "hello");
+    let fetch = format!("curl -sS -m5 http://{}:8080/i", net::HOST);
+    world.sh_on_other_host(&fetch).assert_stdout("hello");
+    world.run(&["--firewall=adjust"], &["ping", "-c1", "-W3", "web"]).exits(0);
+    world.run(&["--firewall=adjust"], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+    let listed =
+        world.sh_on_host("iptables-nft -S && iptables-nft -L -n").exits(0).out.clone();
+    let during = world.sh_on_host(saved).exits(0).out.clone();
+    for rule in [
+        "-A FORWARD -i kiste0 -o out0 -m comment --comment \"kiste: kiste\" -j ACCEPT",
+        "-A FORWARD -o kiste0 -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment \"kiste: kiste\" -j ACCEPT",
+        "-A FORWARD -o kiste0 -m conntrack --ctstate DNAT -m comment --comment \"kiste: kiste\" -j ACCEPT",
+        "-A INPUT -d 10.77.0.1/32 -i kiste0 -p udp -m udp --dport 53 -m comment --comment \"kiste: kiste\" -j ACCEPT",
+    ] {
+        assert!(during.contains(rule) && listed.contains(rule), "{rule}:\n{during}");
+    }
+    // Our rules are found again after iptables-restore has made them anew.
+    world
+        .sh_on_host(
+            "rules=$(iptables-nft-save) && echo \"$rules\" | iptables-nft-restore",
+        )
+        .exits(0);
+    assert_eq!(world.sh_on_host(saved).out, during);
+    world.sh_on_other_host(&fetch).assert_stdout("hello");
+    drop(running);
+    assert_eq!(world.sh_on_host(saved).out, before);
     world.sh_on_host("nft flush ruleset").exits(0);
 }
 
@@ -147,4 +224,56 @@ fn the_responder_answers_through_an_adjusted_firewall() {
     assert_eq!(input_chain.matches("iifname").count(), 2, "{input_chain}");
     drop(running);
     world.sh_on_host("nft flush ruleset").exits(0);
+}
+
+/// nf_tables does not list the rules of the old iptables.
+#[test]
+fn a_firewall_of_the_old_iptables_is_examined_and_named() {
+    let Some(world) = world() else { return };
+    if !require_tool("iptables-legacy") {
+        return;
+    }
+    if world.sh_on_host("iptables-legacy -S").code != 0 {
+        return kiste_tests::report_missing(
+            "iptables-legacy",
+            "the kernel has no iptable_filter",
+        );
+    }
+    let rules = |script: &str| {
+        let reset =
+            "filter -F; filter -X; filter -P INPUT ACCEPT; filter -P FORWARD ACCEPT";
+        let script = format!("{reset}; {script}").replace("filter", "iptables-legacy");
+        world.sh_on_host(&script).exits(0);
+    };
+    for (script, named) in [
+        ("filter -P FORWARD DROP", "chain FORWARD (policy drop)"),
+        ("filter -P INPUT DROP", "chain INPUT (policy drop)"),
+        (
+            "filter -N stop; filter -A stop -j REJECT; filter -A FORWARD -i kis+ -j stop",
+            "chain FORWARD (it jumps to stop, which drops all)",
+        ),
+    ] {
+        rules(script);
+        for options in [&[][..], &["--firewall=adjust"]] {
+            world
+                .run(options, &["true"])
+                .exits(125)
+                .assert_stderr_contains("table ip filter of the old iptables")
+                .assert_stderr_contains(named);
+        }
+    }
+    rules(
+        "filter -P INPUT DROP; filter -A INPUT -i kiste+ -p udp --dport 53 -j ACCEPT
+         filter -P FORWARD DROP; filter -N others; filter -A others -i kiste0 -j ACCEPT
+         filter -A FORWARD -o kiste0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+         filter -A FORWARD ! -i lo -m comment --comment containers -g others
+         filter -A FORWARD -s 10.0.0.0/8 -j DROP",
+    );
+    world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+    world.sh_on_host("ip6tables-legacy -P FORWARD DROP").exits(0);
+    world.run_kiste(&["network", "create", "six", "--ipv6"]).exits(0);
+    world.run(&[], &["true"]).exits(0);
+    world.run(&["--network", "six"], &["true"]).exits(125).assert_stderr_contains(
+        "table ip6 filter of the old iptables, chain FORWARD (policy drop)",
+    );
 }

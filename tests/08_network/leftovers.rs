@@ -1,7 +1,8 @@
 //! Many containers at once, and killed runtimes.
 
 use std::collections::HashSet;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::fs::File;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::thread;
 
 use kiste_tests::host;
@@ -191,5 +192,59 @@ fn a_run_that_fails_leaves_nothing() {
         .exits(125)
         .assert_stderr_contains("8080");
     world.run_sh(&[], "exit 7").exits(7);
+    world.assert_unchanged();
+}
+
+/// The bridge of a killed runtime is gone, and another program has made a link of its
+/// name: gc must not remove it, and no start may use it.
+#[test]
+fn a_link_of_another_program_with_the_name_of_a_bridge_stays() {
+    let Some(world) = world() else { return };
+    let running = world.start(&[], &["sleep", "1000"]);
+    let (pid, runtime) = (running.pid, running.runtime());
+    running.kill_runtime();
+    [pid, runtime].into_iter().for_each(host::assert_exits);
+    let exchange = |link: &str| {
+        world
+            .sh_on_host(&format!(
+                "ip link del {link} && ip link add {link} type bridge"
+            ))
+            .exits(0);
+    };
+    exchange("kiste0");
+    world
+        .gc()
+        .exits(0)
+        .assert_stderr_contains("another program has made the link kiste0");
+    world.sh_on_host("ip link show kiste0 && ip link del kiste0").exits(0);
+    world.assert_unchanged();
+
+    world.run_kiste(&["network", "create", "web"]).exits(0);
+    exchange("kiste1");
+    world
+        .run(&["--network", "web"], &["true"])
+        .exits(125)
+        .assert_stderr_contains("another program has made the link kiste1");
+    world.run_kiste(&["network", "rm", "web"]).exits(0);
+    world.sh_on_host("ip link show kiste1 && ip link del kiste1").exits(0);
+    world.assert_unchanged();
+}
+
+/// Any user can lock a directory that everybody can read.
+#[test]
+fn a_lock_of_another_user_on_the_directory_of_networks_keeps_nobody_waiting() {
+    let Some(world) = world() else { return };
+    let dir = world.network_dir();
+    std::fs::DirBuilder::new().mode(0o755).create(&dir).unwrap();
+    world.run_kiste(&["network", "create", "web"]).exits(0);
+    let directory = File::open(&dir).unwrap();
+    directory.lock().unwrap();
+    world.run(&[], &["true"]).exits(0);
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert!(entry.path().is_dir() || mode & 0o077 == 0, "{entry:?}: {mode:o}");
+    }
+    world.run_kiste(&["network", "rm", "web"]).exits(0);
     world.assert_unchanged();
 }

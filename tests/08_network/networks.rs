@@ -1,7 +1,9 @@
 //! Networks that `network create` makes, and the containers that reach each other on
 //! them.
 
-use kiste_tests::{World, net};
+use std::thread;
+
+use kiste_tests::{Running, World, net};
 
 use serde_json::json;
 
@@ -88,25 +90,63 @@ fn containers_of_one_network_reach_each_other_and_no_other_network() {
 
 /// The host did not forward before, so it must not forward between other hosts now. A
 /// rule that named all bridges would have more expressions than the kernel allows.
+///
+/// With a hundred networks: `KISTE_NETWORKS=100 cargo test -p step-08-network --test
+/// 08_network many_networks`
 #[test]
-fn forty_networks_have_containers_on_a_host_that_did_not_forward() {
+fn many_networks_have_containers_on_a_host_that_did_not_forward() {
     let Some(world) = world() else { return };
     world.sh_on_host("echo 0 > /proc/sys/net/ipv4/conf/all/forwarding").exits(0);
-    let names: Vec<_> = (0..40).map(|number| format!("net{number}")).collect();
-    for (number, name) in names.iter().enumerate() {
-        create(&world, &[name, "--subnet", &format!("10.88.{number}.0/24")]);
-    }
-    let running: Vec<_> = names
-        .iter()
-        .map(|name| world.start(&["--network", name], &["sleep", "1000"]))
-        .collect();
-    for name in ["net0", "net39"] {
-        let ping = ["ping", "-c1", "-W3", net::OUTSIDE];
-        world.run(&["--network", name], &ping).exits(0);
+    let count =
+        std::env::var("KISTE_NETWORKS").map_or(40, |count| count.parse().unwrap());
+    let servers = serve_on_networks(&world, count);
+    let (last_open, last) = (format!("net{}", count - 2), format!("net{}", count - 1));
+    let open = count * 3 / 4;
+    for (network, reachable) in [("net0", open), (&last_open, open), (&last, 1)] {
+        world
+            .run(&["--network", network], &["ping", "-c1", "-W3", net::OUTSIDE])
+            .exits(0);
+        let address = format!("{}:$((8000+n))", net::HOST);
+        let fetch_all = format!(
+            "for n in $(seq 0 {}); do ({} | grep -x \"it is $n\") & done; wait",
+            count - 1,
+            net::get(2, &address),
+        );
+        let fetched = world.run_sh(&["--network", network], &fetch_all);
+        let fetched = fetched.exits(0).out.lines().count();
+        assert_eq!(fetched, reachable, "published ports, from {network}");
+        let ping_all = "for n in $(seq 0 99); do ping -c1 -W1 10.88.$n.2 > /dev/null && echo net$n & done; wait";
+        world.run_sh(&["--network", network], ping_all).assert_stdout(network);
     }
     let dropped = world.sh_on_host("nft list chain inet kiste between-others").out;
     assert!(dropped.contains("iifname \"out0\" drop"), "{dropped}");
-    drop(running);
+    let rules = world.sh_on_host("nft -a list table inet kiste | grep -c handle").out;
+    let rules: usize = rules.trim().parse().unwrap();
+    assert!(rules < 30 * count, "{rules} rules");
+    drop(servers);
+}
+
+/// Creates networks, every fourth of them isolated, each with a container that serves
+/// its number at a port of its own. Starts four at a time.
+fn serve_on_networks(world: &World, count: usize) -> Vec<Running> {
+    for number in 0..count {
+        let subnet = format!("10.88.{number}.0/24");
+        let isolated = if number % 4 == 3 { &["--isolate"][..] } else { &[] };
+        let name = format!("net{number}");
+        create(world, &[&[name.as_str(), "--subnet", &subnet], isolated].concat());
+    }
+    let serve = |number: usize| {
+        let (network, port) = (format!("net{number}"), format!("{}:80", 8000 + number));
+        world.serve(&["--network", &network, "-p", &port], &format!("it is {number}"))
+    };
+    thread::scope(|scope| {
+        let fourth = |first: usize| {
+            scope
+                .spawn(move || (first..count).step_by(4).map(serve).collect::<Vec<_>>())
+        };
+        let all: Vec<_> = (0..4).map(fourth).collect();
+        all.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 #[test]

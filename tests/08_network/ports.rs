@@ -252,3 +252,22 @@ fn a_udp_client_reaches_the_present_container_at_a_reused_port() {
     }
     drop(other);
 }
+
+/// A router tracks hundreds of thousands of connections. The kernel lists those that
+/// may have to be forgotten.
+#[test]
+fn a_start_lists_no_connections_of_others() {
+    let Some(world) = world() else { return };
+    let other = world.start(&[], &["sleep", "1000"]);
+    world.on_host(|| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        (2000..2100).for_each(|port| {
+            let _ = socket.send_to(b"hello", ("127.0.0.1", port)); // nobody listens there
+        });
+    });
+    let ran = world.run(&["--explain=08", "-p", "8080:80"], &["true"]);
+    let line = ran.exits(0).err.lines().find(|line| line.contains("CT_DELETE"));
+    let line = line.expect("the start forgets connections");
+    assert!(line.contains("8080:80/tcp) = 0 of 0 "), "{line}");
+    drop(other);
+}

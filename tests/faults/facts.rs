@@ -124,17 +124,17 @@ fn open_files(pid: i32) -> Vec<String> {
         .collect()
 }
 
-/// Replaces numbers that differ from run to run: ids of containers, users, mounts and
-/// pipes.
+/// Replaces what differs from run to run: names of cables, ids of containers, users,
+/// mounts and pipes.
 fn without_numbers(line: &str) -> String {
     let has_user_ids = ["Uid", "Gid", "Groups", "uid_map", "gid_map"]
         .iter()
         .any(|it| line.starts_with(it));
     let has_counters = line.starts_with("mounted") || line.starts_with("open");
+    let is_hex = |word: &str| word.bytes().all(|it| it.is_ascii_hexdigit());
     let replaced = |word: &str| match word.parse::<u64>() {
-        _ if word.len() == 12 && word.bytes().all(|it| it.is_ascii_hexdigit()) => {
-            "ID".to_string()
-        }
+        _ if word.len() == 12 && is_hex(word) => "ID".to_string(),
+        _ if word.strip_prefix("veth").is_some_and(is_hex) => "VETH".into(),
         Ok(number) if has_user_ids && number > 65536 || has_counters && number > 9 => {
             "NUMBER".into()
         }

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
-use exec::CloneFlags;
+use exec::{CloneFlags, Foreground};
 use kit::{Hint, Id, RunDir};
 use nix::unistd::Pid;
 
+use crate::dns::WatchedResponder;
 use crate::endpoint::Endpoint;
 use crate::etc::{self, EtcFiles, HostsFile, ResolvConf};
 use crate::free_port::choose_free;
@@ -175,6 +176,19 @@ impl Connection {
             resolv_conf: self.resolv_conf(),
         };
         etc::mount(root, &files)
+    }
+
+    /// Makes a runtime that waits for the command with `terminal` start the network's
+    /// DNS responder again when it dies.
+    pub fn watch<'a>(
+        &'a mut self,
+        terminal: &'a mut dyn Foreground,
+    ) -> WatchedResponder<'a> {
+        let responder = match &mut self.attachment {
+            Attachment::Bridge(endpoint) => endpoint.responder(),
+            _ => None,
+        };
+        WatchedResponder::new(terminal, responder)
     }
 
     fn hosts_file(&self) -> HostsFile {

@@ -5,7 +5,8 @@
 //!   container's process exists.
 //! - The runtime keeps the `Responder` until its container has ended. Each
 //!   runtime holds a FIFO open; the responder exits when the last of them has closed
-//!   it. `wait_for_exit` waits for that.
+//!   it. `stop` ends one that does not.
+//! - `WatchedResponder` starts the process again when it dies while a container runs.
 //! - [`respond`] is the main function of that process, the hidden subcommand
 //!   `dns-responder`.
 //!
@@ -29,9 +30,11 @@ mod pending;
 mod process;
 mod queue;
 mod reply;
+mod running_responder;
 mod server;
 mod tcp;
 mod watched_file;
+mod watched_responder;
 mod zone;
 
 use std::path::PathBuf;
@@ -42,8 +45,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::subnet::Subnet;
 
-pub(crate) use lifecycle::{Responder, wait_for_exit};
+pub(crate) use lifecycle::{Responder, stop};
 pub use process::{respond, respond_detached};
+pub use watched_responder::WatchedResponder;
 
 /// The options of a responder. The subcommand `dns-responder` takes them as JSON, and
 /// the same JSON identifies a running responder.

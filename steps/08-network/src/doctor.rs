@@ -12,11 +12,11 @@ use kit::doctor::Check;
 use nix::unistd::geteuid;
 
 use crate::create::DEFAULT_BRIDGE;
-use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
 use crate::netlink::{Mac, Netlink};
 use crate::network::Network;
 use crate::nft::Ruleset;
+use crate::obstacle::{Obstacle, legacy_obstacles, obstacles};
 use crate::port::{Port, Protocol};
 use crate::rules;
 use crate::store::NetworkRecord;
@@ -108,26 +108,22 @@ fn sample_network() -> NetworkRecord {
 /// Checks that no other table drops the packets of containers.
 fn forward_policy() -> Check {
     let name = "forward-policy";
-    let ruleset = match Ruleset::read("do other tables drop the packets of containers?")
-    {
-        Ok(ruleset) => ruleset,
+    let why = "do other tables drop the packets of containers?";
+    let of_nftables = Ruleset::read(why)
+        .and_then(|mut ruleset| obstacles(&mut ruleset, DEFAULT_BRIDGE, &[]));
+    let all = of_nftables.and_then(|of_nftables| {
+        Ok([of_nftables, legacy_obstacles(DEFAULT_BRIDGE, &[])?].concat())
+    });
+    let obstacles: Vec<_> = match all {
+        Ok(obstacles) => obstacles.iter().map(Obstacle::describe).collect(),
         Err(error) => {
             return Check::missing(name, kit::Failure::of(&error), "use sudo");
         }
     };
-    let obstacles: Vec<_> = firewall::obstacles(&ruleset, DEFAULT_BRIDGE, &[])
-        .iter()
-        .map(Obstacle::describe)
-        .collect();
     if !obstacles.is_empty() {
         let fix =
             "run with --firewall=adjust, or let the bridge kiste0 through yourself";
         return Check::missing(name, obstacles.join("; "), fix);
-    }
-    if firewall::has_legacy_rules() {
-        let found = "the host has legacy iptables rules, which cannot be checked";
-        let fix = "see `iptables-legacy -L FORWARD`; move the rules to nftables";
-        return Check::missing(name, found, fix);
     }
     Check::ok(name, "no other table drops the packets of containers")
 }

@@ -32,14 +32,10 @@ pub(crate) struct Endpoint {
     lease: Lease,
     /// The longest packet that its cable carries. None: the kernel's default.
     mtu: Option<u32>,
-    /// None after the container has left the network.
-    resources: Option<HostResources>,
-}
-
-/// The resources of the host that are held for a container.
-struct HostResources {
-    _ports: Vec<OwnedFd>,
-    _responder: Responder,
+    /// The ports of the host that are reserved for it. None after it has left the
+    /// network.
+    ports: Option<Vec<OwnedFd>>,
+    responder: Option<Responder>,
 }
 
 /// The name of the link in the container.
@@ -62,19 +58,23 @@ impl Endpoint {
         let has_ipv6 = network.subnet6.is_some();
         let mtu = mtu::of_network(&mut host, &network)?;
         let ports = port_reservation::reserve(&host.store, &lease.ports, has_ipv6)?;
-        match attach(&mut host, &network, &lease, options.firewall) {
-            Ok(responder) => {
-                let resources = HostResources { _ports: ports, _responder: responder };
-                let (dir, resources) = (options.dir.clone(), Some(resources));
-                Ok(Endpoint { dir, network, lease, mtu, resources })
-            }
-            Err(error) => {
-                // The first error is the cause. The next start, or `gc`, removes what
-                // could not be removed here.
-                let _ = detach(&mut host, &network.name, &lease);
-                Err(error)
-            }
+        if let Err(error) = attach(&mut host, &network, &lease, options.firewall) {
+            // The first error is the cause. The next start, or `gc`, removes what
+            // could not be removed here.
+            let _ = detach(&mut host, &network.name, &lease);
+            return Err(error);
         }
+        let responder = responder_options(&host, &network);
+        let (dir, ports) = (options.dir.clone(), Some(ports));
+        let mut endpoint =
+            Endpoint { dir, network, lease, mtu, ports, responder: None };
+        drop(host); // a responder may keep its own network waiting, and no other
+        endpoint.responder = Some(Responder::ensure(&responder)?);
+        Ok(endpoint)
+    }
+
+    pub(crate) fn responder(&mut self) -> Option<&mut Responder> {
+        self.responder.as_mut()
     }
 
     pub(crate) fn ports(&self) -> &[Port] {
@@ -137,9 +137,10 @@ impl Endpoint {
     }
 
     fn release(&mut self) -> Result<()> {
-        let Some(resources) = self.resources.take() else { return Ok(()) };
+        let Some(ports) = self.ports.take() else { return Ok(()) };
         let mut host = Host::open(&self.dir)?;
-        drop(resources); // the responder exits when no runtime uses it
+        drop(ports);
+        self.responder = None; // it exits when no runtime uses it
         detach(&mut host, &self.network.name, &self.lease)
     }
 }
@@ -188,7 +189,7 @@ fn attach(
     network: &Network,
     lease: &Lease,
     firewall: Firewall,
-) -> Result<Responder> {
+) -> Result<()> {
     let store = &mut host.store;
     if store.find(&network.name).is_none() {
         store.add(network.clone())?;
@@ -201,8 +202,11 @@ fn attach(
     firewall::check_or_adjust(&mut host.store, network, &uplinks, firewall)?;
     network.bring_up(&mut host.netlink)?;
     kit::combine_errors(host.reconcile())?;
-    forget_connections(host, lease)?;
-    Responder::ensure(&ResponderOptions {
+    forget_connections(host, lease)
+}
+
+fn responder_options(host: &Host, network: &Network) -> ResponderOptions {
+    ResponderOptions {
         leases: host.store.leases_path(&network.name),
         bridge: network.bridge.clone(),
         gateways: network.subnets().collect(),
@@ -210,7 +214,7 @@ fn attach(
             Isolation::Internal => Forwarding::Off,
             Isolation::Open | Isolation::Isolated => Forwarding::On,
         },
-    })
+    }
 }
 
 /// Removes the cable and the lease, and reconciles the host with the remaining leases.

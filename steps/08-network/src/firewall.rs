@@ -2,17 +2,14 @@
 //! accept in our table does not override a drop in that of Docker, ufw or firewalld. So
 //! these tables are examined before a container starts.
 
-use std::fs;
-
 use anyhow::Result;
 use kit::Failure;
 
-use crate::firewall_walk::{WalkOutcome, WalkedPacket};
 use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, Chain, ChainId, ExistingRule, Rule, Ruleset};
+use crate::nft::{self, Batch, Chain, ExistingRule, Rule, Ruleset};
+use crate::obstacle::{INPUT, Obstacle, legacy_obstacles, obstacles};
 use crate::port::Protocol;
-use crate::rules;
 use crate::store::NetworkStore;
 
 /// The reaction to a firewall of another program that would drop a container's packets.
@@ -26,117 +23,15 @@ pub enum Firewall {
     Adjust,
 }
 
-/// A chain that would drop packets of containers.
-#[derive(Clone, Debug)]
-pub(crate) struct Obstacle {
-    chain: Chain,
-    /// The chain to which our rules are added: the chain itself, or the one that Docker
-    /// leaves to its users.
-    target: ChainId,
-    /// The chain that drops the packets: the chain itself, or one that it jumps to.
-    dropping: ChainId,
-}
-
-const INPUT: u32 = libc::NF_INET_LOCAL_IN as u32;
-const FORWARD: u32 = libc::NF_INET_FORWARD as u32;
-
-/// Docker jumps to this chain before its own rules, and adds none to it.
-const DOCKER_USER: &str = "DOCKER-USER";
-
-/// Finds the chains of other programs that would drop packets of the containers on a
-/// bridge.
-pub(crate) fn obstacles(
-    ruleset: &Ruleset,
-    bridge: &str,
-    uplinks: &[String],
-) -> Vec<Obstacle> {
-    let chains = ruleset.chains.iter().filter(|chain| !rules::is_ours(&chain.id));
-    let found = chains.filter_map(|chain| {
-        let dropping = dropped_by(chain, ruleset, bridge, uplinks)?;
-        Some(Obstacle { dropping, ..new_obstacle(chain, ruleset) })
-    });
-    found.collect()
-}
-
-/// Finds the chain that drops a packet on its way through a base chain. A container
-/// needs to open connections through at least one of the uplinks, and to ask the DNS
-/// responder.
-fn dropped_by(
-    chain: &Chain,
-    ruleset: &Ruleset,
-    bridge: &str,
-    uplinks: &[String],
-) -> Option<ChainId> {
-    let dropping_chain = |packet: WalkedPacket| match packet.walk(ruleset, &chain.id) {
-        WalkOutcome::Dropped(by) => Some(by),
-        WalkOutcome::Undecided if chain.has_drop_policy => Some(chain.id.clone()),
-        WalkOutcome::Undecided | WalkOutcome::Accepted => None,
-    };
-    let (protocol, port) = (Protocol::Udp, Some(53));
-    let question =
-        WalkedPacket { from: bridge, to: None, protocol, port, is_answer: false };
-    match chain.hook? {
-        INPUT => dropping_chain(question),
-        FORWARD => {
-            let dropping_chain_through = |uplink: &str| {
-                let (protocol, port) = (Protocol::Tcp, None);
-                let first =
-                    WalkedPacket { to: Some(uplink), protocol, port, ..question };
-                let answer = WalkedPacket {
-                    from: uplink,
-                    to: Some(bridge),
-                    is_answer: true,
-                    ..first
-                };
-                dropping_chain(first).or_else(|| dropping_chain(answer))
-            };
-            match uplinks {
-                [] => dropping_chain_through(""),
-                [first, others @ ..] => others.iter().fold(
-                    dropping_chain_through(first),
-                    |dropping, uplink| {
-                        dropping.and_then(|_| dropping_chain_through(uplink))
-                    },
-                ),
-            }
-        }
-        _ => None,
-    }
-}
-
-fn new_obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
-    let docker_user = ChainId { chain: DOCKER_USER.into(), ..chain.id.clone() };
-    let has_docker_user = ruleset.chains.iter().any(|other| other.id == docker_user);
-    let target = match chain.hook {
-        Some(FORWARD) if has_docker_user => docker_user,
-        _ => chain.id.clone(),
-    };
-    Obstacle { chain: chain.clone(), target, dropping: chain.id.clone() }
-}
-
 impl Obstacle {
-    /// Describes the chain: `table ip filter, chain FORWARD (policy drop)`.
-    pub(crate) fn describe(&self) -> String {
-        let ChainId { family, table, chain } = &self.chain.id;
-        let how = match self.chain.has_drop_policy {
-            _ if self.dropping != self.chain.id => {
-                format!("it jumps to {}, which drops all", self.dropping.chain)
-            }
-            true => "policy drop".into(),
-            false => "its last rule drops all".into(),
-        };
-        format!("table {} {table}, chain {chain} ({how})", family.name())
-    }
-
     /// The comment of our rules in the chain.
     fn comment(network: &Network) -> String {
         format!("kiste: {}", network.name)
     }
 
-    fn has_our_rules(&self, network: &Network, ruleset: &Ruleset) -> bool {
+    fn has_our_rules(&self, network: &Network, ruleset: &mut Ruleset) -> Result<bool> {
         let comment = Self::comment(network);
-        let mut rules = ruleset.rules.iter();
-        rules.any(|rule| rule.chain == self.target && rule.comment == comment)
+        Ok(ruleset.rules(&self.target)?.iter().any(|rule| rule.comment == comment))
     }
 
     /// Makes rules that accept packets to other hosts and between containers, but not
@@ -159,8 +54,11 @@ impl Obstacle {
         }
         let out = uplinks.iter().chain([bridge]);
         let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();
-        rules.push(to().ct_established().accept());
-        rules.push(to().ct_dnat().accept());
+        let inbound = match self.chain.id.is_of_iptables() {
+            true => [to().xt_established(), to().xt_dnat()],
+            false => [to().ct_established(), to().ct_dnat()],
+        };
+        rules.extend(inbound.map(Rule::accept));
         rules
     }
 }
@@ -176,33 +74,50 @@ pub(crate) fn check_or_adjust(
     uplinks: &[String],
     firewall: Firewall,
 ) -> Result<()> {
-    let ruleset = Ruleset::read("would another firewall drop its packets?")?;
+    let mut ruleset = Ruleset::read("would another firewall drop its packets?")?;
+    let (mut unresolved, mut legacy) = (
+        obstacles(&mut ruleset, &network.bridge, uplinks)?,
+        legacy_obstacles(&network.bridge, uplinks)?,
+    );
     let is_relevant = |obstacle: &Obstacle| {
-        network.isolation != Isolation::Internal || obstacle.chain.hook == Some(INPUT)
+        let Chain { id, hook, .. } = &obstacle.chain;
+        (network.isolation != Isolation::Internal || *hook == Some(INPUT))
+            && network.gateways().iter().any(|ip| id.family.sees(*ip))
     };
-    let unresolved: Vec<_> = obstacles(&ruleset, &network.bridge, uplinks)
-        .into_iter()
-        .filter(|obstacle| {
-            is_relevant(obstacle) && !obstacle.has_our_rules(network, &ruleset)
-        })
-        .collect();
-    warn_of_legacy_rules();
+    unresolved.retain(is_relevant);
+    legacy.retain(is_relevant);
+    if !legacy.is_empty() {
+        let hint = format!(
+            "`iptables-legacy -S` shows its rules; move them to nftables, or let {} \
+             through there yourself; or choose --network none",
+            network.bridge
+        );
+        return Err(refusal(&legacy).hint(hint).into());
+    }
+    for obstacle in unresolved.clone() {
+        if obstacle.has_our_rules(network, &mut ruleset)? {
+            unresolved.retain(|other| other.chain.id != obstacle.chain.id);
+        }
+    }
     match firewall {
         _ if unresolved.is_empty() => Ok(()),
         Firewall::Adjust => unresolved.iter().try_for_each(|obstacle| {
-            add_rules(store, obstacle, network, uplinks, &ruleset)
+            add_rules(store, obstacle, network, uplinks, &mut ruleset)
         }),
         Firewall::Check => {
-            let names: Vec<_> = unresolved.iter().map(Obstacle::describe).collect();
-            let what = format!(
-                "the host's firewall drops what containers send: {}",
-                names.join("; ")
-            );
             let hint = "--firewall=adjust adds rules that accept it, and removes them \
                         with the last container; or choose --network none";
-            Err(Failure::new(what).hint(hint).into())
+            Err(refusal(&unresolved).hint(hint).into())
         }
     }
+}
+
+fn refusal(obstacles: &[Obstacle]) -> Failure {
+    let names: Vec<_> = obstacles.iter().map(Obstacle::describe).collect();
+    Failure::new(format_args!(
+        "the host's firewall drops what containers send: {}",
+        names.join("; ")
+    ))
 }
 
 fn add_rules(
@@ -210,7 +125,7 @@ fn add_rules(
     obstacle: &Obstacle,
     network: &Network,
     uplinks: &[String],
-    ruleset: &Ruleset,
+    ruleset: &mut Ruleset,
 ) -> Result<()> {
     let (target, comment) = (&obstacle.target, Obstacle::comment(network));
     let added = AddedRules { chain: target.clone(), comment };
@@ -219,11 +134,10 @@ fn add_rules(
     }
     // Our rules come just before the last one, so that the host's other rules still
     // drop their packets.
-    let last = ruleset
-        .rules
-        .iter()
-        .rfind(|rule| rule.chain == *target)
-        .filter(|rule| rule.conditions.is_empty() && rule.verdict.is_some());
+    let existing = ruleset.rules(target)?;
+    let is_final =
+        |rule: &&ExistingRule| rule.conditions.is_empty() && rule.verdict.is_some();
+    let last = existing.last().filter(is_final);
     let rules = obstacle.rules(network, uplinks);
     let mut batch = Batch::default();
     for rule in &rules {
@@ -232,9 +146,7 @@ fn add_rules(
             None => batch.append(target, rule),
         }
     }
-    let ChainId { family, table, chain } = target;
-    let operands =
-        format!("{} rules in {} {table} {chain}", rules.len(), family.name());
+    let operands = format!("{} rules in {target}", rules.len());
     batch.commit("let containers' packets through the host's firewall", operands)
 }
 
@@ -254,39 +166,17 @@ pub(crate) fn remove_unused_rules(store: &mut NetworkStore) -> Result<()> {
     let all = store.changes().rules.iter().cloned();
     let (kept, unused): (Vec<_>, Vec<_>) =
         all.partition(|added| in_use.contains(&added.comment));
-    let ruleset = Ruleset::read("which rules in chains of other programs are ours?")?;
-    let is_unused = |rule: &&ExistingRule| {
-        let mut unused = unused.iter();
-        unused.any(|it| it.chain == rule.chain && it.comment == rule.comment)
-    };
-    let rules: Vec<_> = ruleset.rules.iter().filter(is_unused).collect();
-    if !rules.is_empty() {
-        let mut batch = Batch::default();
-        for rule in &rules {
-            batch.delete_rule(&rule.chain, rule.handle);
+    let (mut batch, mut count) = (Batch::default(), 0);
+    for AddedRules { chain, comment } in &unused {
+        let ours = nft::rules_of("which rules in this chain are ours?", chain)?;
+        for rule in ours.iter().filter(|rule| rule.comment == *comment) {
+            batch.delete_rule(chain, rule.handle);
+            count += 1;
         }
-        batch.commit(
-            "remove our rules from the host's firewall",
-            format_args!("{} rules removed", rules.len()),
-        )?;
+    }
+    if count > 0 {
+        let operands = format_args!("{count} rules removed");
+        batch.commit("remove our rules from the host's firewall", operands)?;
     }
     store.update_changes(|changes| changes.rules = kept)
-}
-
-/// Tells whether the host has filter rules of the old iptables, which nf_tables does
-/// not list.
-pub(crate) fn has_legacy_rules() -> bool {
-    ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"].iter().any(|path| {
-        let tables = fs::read_to_string(path).unwrap_or_default();
-        tables.lines().any(|table| table == "filter")
-    })
-}
-
-fn warn_of_legacy_rules() {
-    if has_legacy_rules() {
-        kit::notice(
-            "note: the host has rules of the old iptables, which cannot be examined: \
-             if the container reaches nobody, see `iptables-legacy -L FORWARD`",
-        );
-    }
 }

@@ -1,5 +1,7 @@
 //! Walks a packet through the chains of other programs, to find the rule that drops it.
 
+use anyhow::Result;
+
 use crate::nft::{ChainId, Condition, ExistingRule, Property, Ruleset, Verdict};
 use crate::port::Protocol;
 
@@ -30,38 +32,71 @@ pub(crate) enum WalkOutcome {
     Undecided,
 }
 
-impl WalkedPacket<'_> {
+impl<'a> WalkedPacket<'a> {
+    /// A container's question to the DNS responder.
+    pub(crate) fn dns_question(bridge: &'a str) -> Self {
+        let (protocol, port) = (Protocol::Udp, Some(53));
+        WalkedPacket { from: bridge, to: None, protocol, port, is_answer: false }
+    }
+
+    /// The first packet of a container's connection to another host.
+    pub(crate) fn first_to(uplink: &'a str, bridge: &'a str) -> Self {
+        let (protocol, port) = (Protocol::Tcp, None);
+        WalkedPacket {
+            from: bridge,
+            to: Some(uplink),
+            protocol,
+            port,
+            is_answer: false,
+        }
+    }
+
+    /// The answer to that packet.
+    pub(crate) fn answer_from(uplink: &'a str, bridge: &'a str) -> Self {
+        let (from, to) = (uplink, Some(bridge));
+        WalkedPacket { from, to, is_answer: true, ..Self::first_to(uplink, bridge) }
+    }
+
     /// Walks through a chain. A rule with an unknown condition counts as one that does
     /// not match, so a packet counts as dropped only if it certainly is.
-    pub(crate) fn walk(&self, ruleset: &Ruleset, chain: &ChainId) -> WalkOutcome {
+    ///
+    /// # Errors
+    /// When the rules of a chain cannot be read.
+    pub(crate) fn walk(
+        &self,
+        ruleset: &mut Ruleset,
+        chain: &ChainId,
+    ) -> Result<WalkOutcome> {
         self.walk_at(ruleset, chain, 0)
     }
 
-    fn walk_at(&self, ruleset: &Ruleset, chain: &ChainId, depth: usize) -> WalkOutcome {
+    fn walk_at(
+        &self,
+        ruleset: &mut Ruleset,
+        chain: &ChainId,
+        depth: usize,
+    ) -> Result<WalkOutcome> {
         if depth > MAX_JUMPS {
-            return WalkOutcome::Undecided;
+            return Ok(WalkOutcome::Undecided);
         }
-        let walk_other = |name: &String| {
+        let walk_other = |ruleset: &mut Ruleset, name: &String| {
             let to = ChainId { chain: name.clone(), ..chain.clone() };
             self.walk_at(ruleset, &to, depth + 1)
         };
-        for rule in ruleset.rules.iter().filter(|rule| rule.chain == *chain) {
-            if !self.matches(rule) {
-                continue;
-            }
+        for rule in ruleset.rules(chain)?.iter().filter(|rule| self.matches(rule)) {
             match &rule.verdict {
                 None => {}
-                Some(Verdict::Drop) => return WalkOutcome::Dropped(chain.clone()),
-                Some(Verdict::Accept) => return WalkOutcome::Accepted,
-                Some(Verdict::Return) => return WalkOutcome::Undecided,
-                Some(Verdict::Goto(name)) => return walk_other(name),
-                Some(Verdict::Jump(name)) => match walk_other(name) {
+                Some(Verdict::Drop) => return Ok(WalkOutcome::Dropped(chain.clone())),
+                Some(Verdict::Accept) => return Ok(WalkOutcome::Accepted),
+                Some(Verdict::Return) => return Ok(WalkOutcome::Undecided),
+                Some(Verdict::Goto(name)) => return walk_other(ruleset, name),
+                Some(Verdict::Jump(name)) => match walk_other(ruleset, name)? {
                     WalkOutcome::Undecided => {}
-                    decided => return decided,
+                    decided => return Ok(decided),
                 },
             }
         }
-        WalkOutcome::Undecided
+        Ok(WalkOutcome::Undecided)
     }
 
     fn matches(&self, rule: &ExistingRule) -> bool {

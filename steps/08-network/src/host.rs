@@ -108,13 +108,13 @@ impl Host {
         saved.map(|()| required)
     }
 
-    /// Stops the DNS responder of a network without containers, and removes the bridge
+    /// Ends the DNS responder of a network without containers, and removes the bridge
     /// of an automatic network.
     fn stop_network(&mut self, network: &Network) -> Result<()> {
-        dns::wait_for_exit(&self.store.leases_path(&network.name))?;
+        dns::stop(&self.store.leases_path(&network.name))?;
         match network.origin {
             Origin::UserCreated => Ok(()),
-            Origin::Automatic => self.netlink.remove_link(&network.bridge),
+            Origin::Automatic => network.remove_bridge(&mut self.netlink),
         }
     }
 

@@ -10,7 +10,7 @@
 //! - `network`: the bridge. `create` describes a new one.
 //! - `rules`, by way of `nft`: which packets may pass. `forwarding`: the kernel
 //!   settings that let packets through the host. `firewall`: the tables of other
-//!   programs that would drop them.
+//!   programs that would drop them, which `obstacle` finds.
 //! - `store`: the files with the networks, the leases and the changes that were
 //!   made to the host. `host` adapts the host to them. `gc` removes the leases of
 //!   containers that are gone.
@@ -36,12 +36,14 @@ mod host_changes;
 mod ipam;
 mod json_file;
 mod lease;
+mod lock_file;
 mod manage;
 mod mtu;
 mod netlink;
 mod network;
 mod network_namespace;
 mod nft;
+mod obstacle;
 mod options;
 mod pasta;
 mod port;

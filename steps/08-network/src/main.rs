@@ -113,7 +113,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
     // 08: its address, its ports, and the bridge
-    let network = network::connect(&network, &id, &names.hostname, &run_dir)?;
+    let mut network = network::connect(&network, &id, &names.hostname, &run_dir)?;
     // 07: the directory or image that it is made of
     let base = Base::create(image.as_ref(), &rootfs, &mounts, &ids, &run_dir)?;
     ids.copy_sources(&mounts)?; // 06: those that only root reaches
@@ -169,7 +169,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
 
     let _pid_file = pid_file.write(&child)?;
     let mut relay = terminal.relay(child.descriptor())?;
-    let status = child.wait_at(&mut relay)?;
+    let status = child.wait_at(&mut network.watch(&mut relay))?; // 08: and its names
     args.cgroup.report(&cgroup, started.elapsed());
     network.undo_or_warn();
     let _run_dir = cgroup.remove_or_keep(run_dir); // 07: gc waits until we are done

@@ -35,7 +35,7 @@ pub(crate) fn create(dir: &Path, new: &NewNetwork) -> Result<()> {
     let network = create::named_network(&mut host, new)?;
     host.store.add(network.clone())?;
     network.bring_up(&mut host.netlink).inspect_err(|_| {
-        let _ = host.netlink.remove_link(&network.bridge); // it may exist already
+        let _ = network.remove_bridge(&mut host.netlink); // it may exist already
         let _ = host.store.remove(&network.name);
     })
 }
@@ -57,8 +57,8 @@ pub(crate) fn remove(dir: &Path, name: &NetworkName) -> Result<()> {
             .into());
     }
     if network.origin == Origin::UserCreated {
-        dns::wait_for_exit(&host.store.leases_path(&network.name))?;
-        host.netlink.remove_link(&network.bridge)?;
+        dns::stop(&host.store.leases_path(&network.name))?;
+        network.remove_bridge(&mut host.netlink)?;
         host.store.remove(&network.name)?;
     }
     kit::combine_errors(host.reconcile()).hint("`gc` tries again")

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use anyhow::Result;
-use kit::Hint;
+use kit::{Failure, FailureKind, Hint};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::netlink::{Interface, Mac, Netlink};
@@ -145,8 +145,10 @@ impl Network {
     /// # Errors
     /// The kernel's reason; or when a link of another program has the bridge's name.
     pub(crate) fn bring_up(&self, netlink: &mut Netlink) -> Result<()> {
-        if netlink.link(&self.bridge)?.is_none() {
-            netlink.add_bridge(&self.bridge, self.mac())?;
+        match netlink.link(&self.bridge)? {
+            None => netlink.add_bridge(&self.bridge, self.mac())?,
+            Some(link) if self.has_made(&link) => {}
+            Some(link) => return Err(not_ours(&link)),
         }
         let bridge = self.link(netlink)?;
         sysctl::refuse_router_advertisements(&self.bridge, self.subnet6.is_some())?;
@@ -160,6 +162,26 @@ impl Network {
         netlink.turn_on(&bridge)
     }
 
+    /// Removes the bridge. A link of the same name that another program has made stays.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub(crate) fn remove_bridge(&self, netlink: &mut Netlink) -> Result<()> {
+        match netlink.link(&self.bridge)? {
+            Some(link) if !self.has_made(&link) => {
+                kit::warn(format_args!("the link stays: {}", not_ours(&link)));
+                Ok(())
+            }
+            _ => netlink.remove_link(&self.bridge),
+        }
+    }
+
+    /// Tells whether a link is the bridge: it has the MAC address that we gave it when
+    /// we made it.
+    fn has_made(&self, link: &Interface) -> bool {
+        link.mac == Some(self.mac())
+    }
+
     /// Finds the bridge.
     pub(crate) fn link(&self, netlink: &mut Netlink) -> Result<Interface> {
         netlink
@@ -171,6 +193,12 @@ impl Network {
     pub(crate) fn mac(&self) -> Mac {
         Mac::of_ip(self.subnet.ip())
     }
+}
+
+fn not_ours(link: &Interface) -> anyhow::Error {
+    let what = format!("another program has made the link {}", link.name);
+    let hint = format!("`ip -d link show {}` says what it is", link.name);
+    Failure::new(what).with_kind(FailureKind::Conflict).hint(hint).into()
 }
 
 #[cfg(test)]

@@ -3,27 +3,45 @@
 //!
 //! - [`Rule`]: the conditions on a packet, and the verdict.
 //! - [`Batch`]: changes of tables, chains and rules, all at once or not at all.
-//! - `ruleset`: lists the chains and rules that exist, of any program.
+//! - [`Ruleset`]: lists the chains and rules that exist, of any program.
+//! - [`read_legacy`]: lists those of the old iptables in the same form.
 //! - [`delete_connections`]: deletes tracked connections, which outlive rules.
 
 mod batch;
 mod condition;
 mod conntrack;
+mod expression;
+mod legacy;
 mod rule;
 mod ruleset;
+mod xt_entry;
+mod xt_match;
+mod xt_rule;
 
 pub(crate) use batch::Batch;
 pub(crate) use condition::{Condition, Property, Verdict};
 pub(crate) use conntrack::{ObsoleteConnections, delete_connections};
+pub(crate) use legacy::read_legacy;
 pub(crate) use rule::Rule;
-pub(crate) use ruleset::{Chain, ExistingRule, Ruleset};
+pub(crate) use ruleset::{Chain, ExistingRule, Ruleset, rules_of};
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::netlink::message::{Attributes, Message};
 
 /// The packets that a table sees: NFPROTO_* of linux/netfilter.h.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Family {
     /// IPv4 and IPv6.
@@ -75,14 +93,31 @@ impl Family {
 }
 
 /// Identifies a chain of a table.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub(crate) struct ChainId {
     pub(crate) family: Family,
     pub(crate) table: String,
     pub(crate) chain: String,
 }
 
+impl fmt::Display for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChainId { family, table, chain } = self;
+        write!(f, "{} {table} {chain}", family.name())
+    }
+}
+
 impl ChainId {
+    /// Tells whether iptables-nft(8) owns the table of this base chain: nft(8) does not
+    /// write the names of chains in capitals.
+    pub(crate) fn is_of_iptables(&self) -> bool {
+        self.family != Family::Inet
+            && ["filter", "mangle", "raw", "security"].contains(&self.table.as_str())
+            && ["INPUT", "FORWARD"].contains(&self.chain.as_str())
+    }
+
     pub(crate) fn new(
         family: Family,
         table: impl Into<String>,

@@ -13,7 +13,7 @@ use libc::c_int;
 use crate::host_changes::SavedSysctl;
 use crate::lease::Lease;
 use crate::network::{Isolation, Network};
-use crate::nft::{Batch, ChainId, Family, Rule, Ruleset};
+use crate::nft::{self, Batch, ChainId, Family, Rule};
 use crate::port::{Port, Protocol};
 use crate::store::NetworkRecord;
 use crate::subnet::Subnet;
@@ -37,6 +37,9 @@ const PUBLISHED: &str = "published";
 const LOOPBACK: &str = "loopback";
 /// `forward` jumps to it with the packets that it has neither accepted nor dropped.
 const BETWEEN_OTHERS: &str = "between-others";
+/// `forward` jumps to them with the packets from and to isolated networks.
+const TO_NETWORKS: &str = "to-networks";
+const FROM_NETWORKS: &str = "from-networks";
 
 /// Rules, each with its chain.
 pub(crate) type Rules = Vec<(&'static str, Rule)>;
@@ -59,8 +62,9 @@ pub(crate) fn replace_table(
         return batch.commit("the last container is gone", "delete table inet kiste");
     }
     batch.add_table(Family::Inet, TABLE);
-    batch.add_chain(&chain(PUBLISHED));
-    batch.add_chain(&chain(BETWEEN_OTHERS));
+    for name in [PUBLISHED, BETWEEN_OTHERS, TO_NETWORKS, FROM_NETWORKS] {
+        batch.add_chain(&chain(name));
+    }
     for (name, kind, hook, priority) in CHAINS {
         batch.add_base_chain(&chain(name), kind, hook, priority);
     }
@@ -86,9 +90,8 @@ pub(crate) fn is_ours(chain: &ChainId) -> bool {
 /// Refuses to replace the table of another directory of networks, whose rules would be
 /// lost. The first rule of the table names the directory.
 fn refuse_other_owner(owner: &Path) -> Result<()> {
-    let ruleset = Ruleset::read("is the table ours?")?;
-    let first = ruleset.rules.iter().find(|rule| rule.chain == chain(LOOPBACK));
-    match first.filter(|rule| rule.comment != comment(owner)) {
+    let rules = nft::rules_of("is the table ours?", &chain(LOOPBACK))?;
+    match rules.first().filter(|rule| rule.comment != comment(owner)) {
         None => Ok(()),
         Some(rule) => {
             let what = format!(
@@ -221,6 +224,7 @@ fn forward(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
         add(Rule::with_comment(name).oifname(bridge).ct_dnat().accept());
         add(Rule::with_comment(name).oifname(bridge).iifname_not(bridge).drop());
     }
+    rules.extend(drop_between_networks(networks));
     rules.extend(drop_between_other_hosts(networks, changed));
     rules
 }
@@ -228,17 +232,28 @@ fn forward(networks: &[&NetworkRecord], changed: &[SavedSysctl]) -> Rules {
 
 /// Keeps an isolated network and all other networks apart, at published ports as well.
 fn isolated(networks: &[&NetworkRecord]) -> Vec<Rule> {
-    let mut rules = Vec::new();
-    let all = || networks.iter().map(|record| &record.network);
-    for one in all().filter(|network| network.isolation == Isolation::Isolated) {
-        for other in all().filter(|other| other.name != one.name) {
-            for (from, to) in [(one, other), (other, one)] {
-                let rule = Rule::with_comment(&one.name);
-                rules.push(rule.iifname(&from.bridge).oifname(&to.bridge).drop());
-            }
-        }
+    let all = networks.iter().map(|record| &record.network);
+    let isolated = all.filter(|network| network.isolation == Isolation::Isolated);
+    let rules = isolated.flat_map(|Network { name, bridge, .. }| {
+        let rule = || Rule::with_comment(name);
+        [
+            rule().iifname(bridge).oifname_not(bridge).jump(TO_NETWORKS),
+            rule().oifname(bridge).iifname_not(bridge).jump(FROM_NETWORKS),
+        ]
+    });
+    rules.collect()
+}
+
+/// Drops the packets to and from bridges that jump here: a rule for each bridge, and
+/// not for each pair of them.
+fn drop_between_networks(networks: &[&NetworkRecord]) -> Rules {
+    if isolated(networks).is_empty() {
+        return Vec::new();
     }
-    rules
+    let bridges = || networks.iter().map(|record| &record.network.bridge);
+    let to = bridges().map(|it| (TO_NETWORKS, Rule::default().oifname(it).drop()));
+    let from = bridges().map(|it| (FROM_NETWORKS, Rule::default().iifname(it).drop()));
+    to.chain(from).collect()
 }
 
 /// Drops packets between other hosts, where the host did not forward them before:

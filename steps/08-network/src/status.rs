@@ -5,11 +5,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::create::DEFAULT_BRIDGE;
-use crate::firewall::{self, Obstacle};
 use crate::lease::Lease;
 use crate::netlink::{Interface, Netlink};
 use crate::network::Network;
 use crate::nft::Ruleset;
+use crate::obstacle::{Obstacle, obstacles};
 use crate::rules::{self, Rules};
 use crate::store::{NetworkRecord, NetworkStore};
 use crate::subnet::Subnet;
@@ -80,15 +80,19 @@ impl Topology {
             [] => Vec::new(),
             in_use => rules::all_rules(store.dir(), in_use, &store.changes().sysctls),
         };
-        let ruleset = Ruleset::read("the rules of this network namespace")?;
-        let ours = ruleset.rules.iter().filter(|rule| rules::is_ours(&rule.chain));
-        let rule_count = ours.count();
+        let mut ruleset = Ruleset::read("the rules of this network namespace")?;
+        let mut rule_count = 0;
+        for chain in ruleset.chains.clone() {
+            if rules::is_ours(&chain.id) {
+                rule_count += ruleset.rules(&chain.id)?.len();
+            }
+        }
         Ok(Topology {
             other_links: links.other_than(&networks),
             networks,
             rules,
             rule_count,
-            obstacles: firewall::obstacles(&ruleset, DEFAULT_BRIDGE, &[]),
+            obstacles: obstacles(&mut ruleset, DEFAULT_BRIDGE, &[])?,
         })
     }
 }

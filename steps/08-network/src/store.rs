@@ -2,6 +2,7 @@
 //! Only one process at a time changes them.
 //!
 //! ```text
+//! DIR/.lock              the lock
 //! DIR/host.json          the changes made to the host, and the old values
 //! DIR/NAME/network.json  a network
 //! DIR/NAME/leases.json   its leases
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -23,13 +25,14 @@ use crate::directory::Directory;
 use crate::host_changes::HostChanges;
 use crate::json_file;
 use crate::lease::{Lease, LeaseFile};
+use crate::lock_file;
 use crate::network::{Network, NetworkName, Origin};
 
 /// The content of the directory, and the lock on it: no other process changes networks
 /// while this value exists.
 pub(crate) struct NetworkStore {
-    /// The directory, locked.
     dir: Directory,
+    _lock: File,
     networks: BTreeMap<String, NetworkRecord>,
     changes: HostChanges,
     /// The content of host.json, if there is one.
@@ -44,6 +47,7 @@ pub(crate) struct NetworkRecord {
 }
 
 const HOST: &str = "host.json";
+const LOCK: &str = ".lock";
 const NETWORK: &str = "network.json";
 const LEASES: &str = "leases.json";
 
@@ -54,7 +58,7 @@ impl NetworkStore {
     /// When the directory cannot be created or read, or other users can write to it or
     /// exchange it; when a file in it is malformed.
     pub(crate) fn open(dir: &Path) -> Result<Self> {
-        let dir = loop {
+        let (dir, lock) = loop {
             if let Some(locked) = lock(dir)? {
                 break locked;
             }
@@ -62,7 +66,7 @@ impl NetworkStore {
         let saved_changes: Option<HostChanges> = json_file::read(&dir, HOST)?;
         let changes = saved_changes.clone().unwrap_or_default();
         let networks = read_networks(&dir)?;
-        Ok(NetworkStore { dir, networks, changes, saved_changes })
+        Ok(NetworkStore { dir, _lock: lock, networks, changes, saved_changes })
     }
 
     /// The directory of the networks.
@@ -202,8 +206,12 @@ impl NetworkStore {
 
 impl Drop for NetworkStore {
     fn drop(&mut self) {
-        // rmdir(2) removes it only if it is empty. We still hold the lock.
-        let _ = fs::remove_dir(self.dir.path());
+        // We still hold the lock. A process that waits for it then finds another file
+        // at the path, or none, and begins again.
+        if self.networks.is_empty() && self.saved_changes.is_none() {
+            let _ = self.dir.remove_file(LOCK.as_ref());
+            let _ = fs::remove_dir(self.dir.path()); // rmdir(2) fails unless it is empty
+        }
     }
 }
 
@@ -213,7 +221,9 @@ fn unknown(name: &str) -> Failure {
 }
 
 /// Creates the directory and locks it. None: another process has removed it in between.
-fn lock(dir: &Path) -> Result<Option<Directory>> {
+///
+/// The lock is on a file that only we can open. Every user could lock the directory.
+fn lock(dir: &Path) -> Result<Option<(Directory, File)>> {
     kit::refuse_exchangeable(dir).hint(PRIVATE)?;
     let create = || DirBuilder::new().recursive(true).mode(0o700).create(dir);
     kit::call("where networks are noted", "mkdir", dir.display(), create).hint_on(
@@ -222,15 +232,22 @@ fn lock(dir: &Path) -> Result<Option<Directory>> {
     )?;
     let open = || format!("open {}", dir.display());
     let opened = fs::canonicalize(dir).and_then(|dir| Ok((File::open(&dir)?, dir)));
-    let Some((lock, dir)) = kit::if_exists(opened).with_context(open)? else {
+    let Some((opened, dir)) = kit::if_exists(opened).with_context(open)? else {
         return Ok(None);
     };
-    let found = lock.metadata().with_context(|| format!("stat {}", dir.display()))?;
+    let found = opened.metadata().with_context(|| format!("stat {}", dir.display()))?;
     kit::ensure_private(&dir, &found).hint(PRIVATE)?;
     kit::refuse_exchangeable(&dir).hint(PRIVATE)?;
+    let path = dir.join(LOCK);
+    let locked =
+        kit::if_exists(lock_file::open_or_create(opened.as_fd(), LOCK.as_ref()));
+    let Some(lock) = locked.with_context(|| format!("open {}", path.display()))? else {
+        return Ok(None);
+    };
     let why = "one process at a time changes the networks";
-    kit::call(why, "flock", dir.display(), || lock.lock())?;
-    Ok(kit::is_still_at(&lock, &dir)?.then(|| Directory::new(lock, dir)))
+    kit::call(why, "flock", path.display(), || lock.lock())?;
+    let is_ours = kit::is_still_at(&lock, &path)? && kit::is_still_at(&opened, &dir)?;
+    Ok(is_ours.then(|| (Directory::new(opened, dir), lock)))
 }
 
 const PRIVATE: &str = "let --network-dir be one that only you can write to";

@@ -58,3 +58,29 @@ pub(crate) fn namespace_cookie(socket: impl AsFd) -> io::Result<u64> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Asks for the option `name` of an IPv4 or IPv6 socket: getsockopt(2). `level` is
+/// IPPROTO_IP or IPPROTO_IPV6. `buffer` contains the question, and then the answer.
+pub(crate) fn ip_option(
+    socket: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    let mut length = buffer.len() as libc::socklen_t;
+    // SAFETY: both pointers are to variables that outlive the call; `length` is the size
+    // of `buffer`, and the kernel writes no more than that.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            buffer.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

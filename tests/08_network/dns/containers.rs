@@ -1,9 +1,13 @@
 //! Containers resolve the names on their network.
 
+use std::fs::{self, File};
 use std::net::UdpSocket;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use kiste_tests::eventually;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use simple_dns::RCODE;
 
 use super::Host;
@@ -41,6 +45,64 @@ fn the_responder_outlives_the_runtime_that_started_it_but_not_the_last_runtime()
     let gone = eventually(|| host.responders().is_empty().then_some(()));
     assert!(gone.is_some(), "the responder exits when the last runtime is killed");
     host.run(&["--hostname", "third"], &["nslookup", "third"]).exits(0);
+}
+
+#[test]
+fn a_killed_responder_is_started_again_for_the_containers_that_run() {
+    let Some(host) = Host::with_dns_servers(&[]) else { return };
+    let web = host.start(&["--hostname", "web"], &["sleep", "1000"]);
+    let others: Vec<_> = (0..5).map(|_| host.start(&[], &["sleep", "1000"])).collect();
+    let script = "while read name; do until nslookup $name; do sleep 0.1; done > /dev/null; echo found; done";
+    let names = ["--network-alias", "one", "--network-alias", "two"];
+    let mut client = host.start(&names, &["sh", "-c", script]);
+    for name in ["web", "one", "two"] {
+        let killed = host.responders();
+        killed
+            .iter()
+            .for_each(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap());
+        let started = eventually(|| {
+            let running = host.responders();
+            (running.len() == 1 && running != killed).then_some(())
+        });
+        assert!(started.is_some(), "{:?} in place of {killed:?}", host.responders());
+        client.type_in(&format!("{name}\n"));
+        client.wait_for("found");
+    }
+    let ended = client.end();
+    assert!(!ended.err.contains("warning"), "{ended:?}");
+    drop((web, others));
+    let gone = eventually(|| host.responders().is_empty().then_some(()));
+    assert!(gone.is_some(), "the responder exits with the last container");
+}
+
+/// A responder that containers have taken over could hold the lock of its network.
+#[test]
+fn a_network_whose_responder_is_stuck_keeps_no_other_network_waiting() {
+    let Some(host) = Host::with_dns_servers(&[]) else { return };
+    ["one", "two"].iter().for_each(|name| host.create(&[name]));
+    let first = host.start(&["--network", "one"], &["sleep", "1000"]);
+    let lock = File::open(host.network_dir().join("one/dns.lock")).unwrap();
+    lock.lock().unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| host.run(&["--network", "one"], &["true"]));
+        let is_leased =
+            || fs::read_to_string(host.network_dir().join("one/leases.json"));
+        let joins = eventually(|| {
+            (is_leased().ok()?.matches("\"id\"").count() == 2).then_some(())
+        });
+        joins.expect("it has a lease, and waits for the responder");
+        host.run(&["--network", "two"], &["true"]).exits(0);
+        assert!(!waiting.is_finished());
+        lock.unlock().unwrap();
+        waiting.join().unwrap().exits(0);
+    });
+    lock.lock().unwrap();
+    drop(first);
+    host.run(&["--network", "two"], &["true"]).exits(0);
+    assert!(
+        host.responders().is_empty(),
+        "a stuck responder is ended with its network"
+    );
 }
 
 /// A script that prints the container's addresses, and waits.

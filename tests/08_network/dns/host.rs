@@ -52,7 +52,8 @@ impl Host {
             .into()
     }
 
-    fn network_dir(&self) -> PathBuf {
+    /// Returns the directory in which the networks are recorded.
+    pub fn network_dir(&self) -> PathBuf {
         self.fixture.dir().join("networks")
     }
 

@@ -11,7 +11,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -22,21 +22,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rustix::fs::OFlags;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::fs::{CWD, OFlags};
 
 use super::ResponderOptions;
+use super::running_responder::RunningResponder;
+use crate::lock_file::open_or_create;
 
 pub(crate) const LOCK: &str = "dns.lock";
-pub(crate) const ALIVE: &str = "dns.alive";
 pub(crate) const USERS: &str = "dns.users";
 
 /// How long a responder may take to start or to exit.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The longest content of `dns.alive`, in bytes: the options are a few hundred.
-const LONGEST_NOTE: u64 = 64 << 10;
 
 /// The line that the responder prints once it listens.
 pub(crate) const READY: &str = "ready";
@@ -44,65 +40,88 @@ pub(crate) const READY: &str = "ready";
 /// Keeps a responder running until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Responder {
+    options: ResponderOptions,
+    /// Refers to the responder's process.
+    process: OwnedFd,
     _users: File,
 }
 
 impl Responder {
-    /// Starts a responder with these options, unless it runs already.
+    /// Starts a responder with these options, unless it runs already. The caller must
+    /// not hold the lock of the networks: a compromised responder could keep this call
+    /// waiting.
     pub(crate) fn ensure(options: &ResponderOptions) -> Result<Self> {
+        Self::ensure_within(options, LOCK_TIMEOUT)
+    }
+
+    /// Starts a responder like this one, unless another runtime has started it.
+    ///
+    /// # Errors
+    /// When it cannot be started; at once when another process has the lock.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        *self = Self::ensure_within(&self.options, Duration::ZERO)?;
+        Ok(())
+    }
+
+    fn ensure_within(options: &ResponderOptions, timeout: Duration) -> Result<Self> {
         let leases = std::path::absolute(&options.leases)
             .context("the absolute path of the leases")?;
-        let options = &ResponderOptions { leases, ..options.clone() };
-        let _lock = lock(&options.leases)?;
+        let options = ResponderOptions { leases, ..options.clone() };
+        let _lock = lock(&options.leases, timeout)?;
         // Opened before the search, so that a responder that is found does not exit.
         let users = open_users(&options.leases)?;
-        let json = options.to_json()?;
-        match RunningResponder::find(&options.leases)? {
-            Some(running) if running.options == json => {}
-            Some(other) => {
-                other.wait_for_exit()?; // it belongs to an earlier network of this name
-                start(&json)?;
-            }
-            None => start(&json)?,
-        }
-        Ok(Responder { _users: users })
+        let process = find_or_start(&options)?;
+        Ok(Responder { options, process, _users: users })
     }
 }
 
-/// Waits until the responder of a network has exited. The network's last container has
-/// ended, and its [`Responder`] is dropped.
-pub(crate) fn wait_for_exit(leases: &Path) -> Result<()> {
-    match RunningResponder::find(leases)? {
-        Some(running) => running.wait_for_exit(),
-        None => Ok(()),
+/// A pidfd of the responder: pidfd_open(2).
+impl AsFd for Responder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
     }
 }
 
-fn lock(leases: &Path) -> Result<File> {
+fn find_or_start(options: &ResponderOptions) -> Result<OwnedFd> {
+    let json = options.to_json()?;
+    match RunningResponder::find(&options.leases)? {
+        Some(running) if running.options == json => return Ok(running.process),
+        Some(other) => other.kill()?, // it belongs to an earlier network of this name
+        None => {}
+    }
+    start(&json)?;
+    let started = RunningResponder::find(&options.leases)?;
+    let died = || Failure::new("the DNS responder has ended as soon as it was started");
+    Ok(started.ok_or_else(died)?.process)
+}
+
+/// Ends the responder of a network without containers.
+pub(crate) fn stop(leases: &Path) -> Result<()> {
+    RunningResponder::find(leases)?.map_or(Ok(()), RunningResponder::kill)
+}
+
+fn lock(leases: &Path, timeout: Duration) -> Result<File> {
     let path = leases.with_file_name(LOCK);
     let why = "one responder starts or exits at a time";
     kit::call(why, "flock", path.display(), || {
-        let file = open_or_create(&path)?;
+        let file = open_or_create(CWD, &path)?;
         // A compromised responder could hold the lock for ever.
-        let deadline = Instant::now() + LOCK_TIMEOUT;
-        while let Err(error) = file.try_lock() {
-            if Instant::now() > deadline {
-                return Err(error.into());
+        let deadline = Instant::now() + timeout;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
+                    return Err(Errno::EAGAIN.into());
+                }
+                Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(10)),
             }
-            sleep(Duration::from_millis(10));
         }
-        Ok::<_, std::io::Error>(file)
     })
     .hint_on(
         Errno::EAGAIN,
         format_args!("`fuser {}` shows the process that holds it", path.display()),
     )
-}
-
-pub(crate) fn open_or_create(path: &Path) -> std::io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(OFlags::NOFOLLOW.bits() as i32).open(path)
 }
 
 fn open_users(leases: &Path) -> Result<File> {
@@ -165,55 +184,17 @@ pub(crate) fn command(options: &str) -> Command {
     command
 }
 
-/// The process of a responder that runs.
-struct RunningResponder {
-    process: OwnedFd,
-    /// As JSON.
-    options: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl RunningResponder {
-    /// How long the process may take to notice that the last runtime has gone, in
-    /// milliseconds.
-    const EXIT_TIMEOUT: u16 = 2000;
-
-    /// Finds the process that holds the lock on `dns.alive`, if there is one.
-    fn find(leases: &Path) -> Result<Option<Self>> {
-        let path = leases.with_file_name(ALIVE);
-        let finding = || format!("find the DNS responder ({})", path.display());
-        let opened = kit::if_exists(kit::open_regular(&path)).with_context(finding)?;
-        let Some(file) = opened else { return Ok(None) };
-        let mut text = String::new();
-        (&file).take(LONGEST_NOTE).read_to_string(&mut text).with_context(finding)?;
-        let (pid, options) = text.split_once('\n').unwrap_or_default();
-        let pid = pid.parse().ok().and_then(Pid::from_raw);
-        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        // The lock is tested last: if it is still held, the holder is the process that
-        // the descriptor refers to, and not a later one with the same PID.
-        match (file.try_lock(), process) {
-            (Ok(()), _) => Ok(None),
-            (Err(TryLockError::Error(error)), _) => Err(error).with_context(finding),
-            (Err(TryLockError::WouldBlock), Some(process)) => {
-                let options = options.trim_end().into();
-                Ok(Some(RunningResponder { process, options }))
-            }
-            (Err(TryLockError::WouldBlock), None) => {
-                let what = format!("{} is locked by another program", path.display());
-                let hint = format!("`fuser {}` shows which", path.display());
-                Err(Failure::new(what).hint(hint).into())
-            }
-        }
-    }
-
-    /// Waits until the process has exited by itself; kills it if it does not.
-    fn wait_for_exit(self) -> Result<()> {
-        let mut exited = [PollFd::new(self.process.as_fd(), PollFlags::POLLIN)];
-        let waiting = "wait for the DNS responder to exit";
-        if poll(&mut exited, Self::EXIT_TIMEOUT).context(waiting)? == 0 {
-            // ESRCH: it has just exited.
-            let _ = pidfd_send_signal(&self.process, Signal::KILL);
-            poll(&mut exited, PollTimeout::NONE).context(waiting)?;
-        }
-        Ok(())
+    #[test]
+    fn a_lock_that_another_process_keeps_is_an_error_with_a_hint_how_to_find_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let leases = scratch.path().join("leases.json");
+        let _first = lock(&leases, Duration::ZERO).unwrap();
+        let error = lock(&leases, Duration::ZERO).unwrap_err();
+        assert_eq!(kit::errno(&error), Some(Errno::EAGAIN));
+        assert!(Failure::of(&error).hint_text().unwrap().contains("fuser"));
     }
 }

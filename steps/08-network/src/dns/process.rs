@@ -16,14 +16,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid, setsid};
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags};
 
 use super::ResponderOptions;
-use super::lifecycle::{ALIVE, LOCK, READY, USERS, command, open_or_create};
+use super::lifecycle::{LOCK, READY, USERS, command};
+use super::running_responder::ALIVE;
 use super::server::Server;
 use super::watched_file::WatchedFile;
 use super::zone::Zone;
 use crate::etc::ResolvConf;
+use crate::lock_file::open_or_create;
 use crate::sys;
 
 /// Starts a responder with these options, and returns without waiting for it. Its
@@ -70,12 +72,14 @@ impl ResponderProcess {
     fn start(options: &ResponderOptions) -> Result<Self> {
         sys::close_inherited().context("close_range(3, ~0)")?;
         let _ = setsid(); // EPERM: it leads a session already
+        // The runtime that starts it again while a container runs has blocked them.
+        exec::Signals::unblock()?;
         prctl::set_name(c"kiste-dns").context("prctl(PR_SET_NAME)")?;
         let leases = &options.leases;
         let alive = lock_alive(options)?;
         let lock_path = leases.with_file_name(LOCK);
         let opening = || format!("open {}", lock_path.display());
-        open_or_create(&lock_path).with_context(opening)?;
+        open_or_create(CWD, &lock_path).with_context(opening)?;
         // All files that stay open are open for reading only, so that a compromised
         // responder cannot write to them.
         let lock = kit::open_regular(&lock_path).with_context(opening)?;
@@ -137,7 +141,7 @@ fn lock_alive(options: &ResponderOptions) -> Result<File> {
     let json = options.to_json()?;
     let why = "the process that holds this lock is the responder";
     kit::call(why, "flock", path.display(), || {
-        let mut file = open_or_create(&path)?;
+        let mut file = open_or_create(CWD, &path)?;
         file.try_lock()?;
         file.set_len(0)?;
         file.rewind()?;

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 
 use super::Netlink;
 use super::mac::Mac;
-use super::message::{Attributes, Message, find_number, find_text, parse};
+use super::message::{Attributes, Message, find, find_number, find_text, parse};
 use super::socket::{CREATE, EXCL};
 
 // linux/veth.h, linux/if_link.h
@@ -36,6 +36,8 @@ pub(crate) struct Interface {
     pub(crate) bridge: Option<u32>,
     /// The longest packet that it carries, in bytes.
     pub(crate) mtu: u32,
+    /// Its MAC address, if it has one of six bytes.
+    pub(crate) mac: Option<Mac>,
 }
 
 impl Netlink {
@@ -190,5 +192,8 @@ fn parse_link(entry: &[u8]) -> Option<Interface> {
         name: find_text(&attributes, IFLA_IFNAME)?,
         bridge: find_number(&attributes, IFLA_MASTER),
         mtu: find_number(&attributes, IFLA_MTU)?,
+        mac: find(&attributes, IFLA_ADDRESS)
+            .and_then(|mac| mac.try_into().ok())
+            .map(Mac),
     })
 }

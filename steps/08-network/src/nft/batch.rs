@@ -101,7 +101,9 @@ impl Batch {
         bytes.extend(batch_marker(BATCH_END).packed(REQUEST, last + 1));
         let socket = Socket::netfilter()?;
         socket.send(&bytes)?;
-        socket.wait_for(last)
+        let done = socket.wait_for(last);
+        socket.close_at_exit();
+        done
     }
 
     fn push(&mut self, kind: u16, flags: u16, family: Family, change: Attributes) {

@@ -1,8 +1,6 @@
 //! The conditions and the verdict of a rule of another program, as far as they decide
 //! about the packets of containers.
 
-use crate::netlink::message::{find, find_be32, find_text, parse};
-
 /// The verdict of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -41,79 +39,4 @@ pub(crate) enum Property {
     Protocol,
     /// Its destination port.
     Port,
-}
-
-/// Parses the expressions of a rule.
-pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>) {
-    let (mut conditions, mut verdict, mut loaded) = (Vec::new(), None, None);
-    for (_, expression) in parse(expressions) {
-        let expression = parse(expression);
-        let name = find_text(&expression, 1).unwrap_or_default();
-        let data = parse(find(&expression, 2).unwrap_or_default());
-        match (name.as_str(), loaded.take()) {
-            ("counter" | "log" | "comment", previous) => loaded = previous,
-            // NFTA_META_KEY
-            ("meta", _) => match find_be32(&data, 2).map(|key| key as i32) {
-                Some(libc::NFT_META_IIFNAME) => loaded = Some(Property::InLink),
-                Some(libc::NFT_META_OIFNAME) => loaded = Some(Property::OutLink),
-                Some(libc::NFT_META_L4PROTO) => loaded = Some(Property::Protocol),
-                _ => conditions.push(Condition::Other),
-            },
-            ("payload", _) if is_port(&data) => loaded = Some(Property::Port),
-            // NFTA_CMP_OP, NFTA_CMP_DATA
-            ("cmp", Some(property)) => {
-                let is_equal = find_be32(&data, 2) == Some(libc::NFT_CMP_EQ as u32);
-                let value = parse(find(&data, 3).unwrap_or_default());
-                let value = find(&value, 1).unwrap_or_default().to_vec();
-                conditions.push(Condition::Value { property, is_equal, value });
-            }
-            ("ct", _) => conditions.push(Condition::Connection),
-            // They belong to an earlier expression, whose condition is in the list
-            // already.
-            ("cmp" | "bitwise", None) if !conditions.is_empty() => {}
-            ("match", _)
-                if find_text(&data, 1).is_some_and(|it| is_connection_match(&it)) =>
-            {
-                conditions.push(Condition::Connection);
-            }
-            ("reject", _) => verdict = Some(Verdict::Drop),
-            // iptables-nft leaves the targets of xtables as they are: REJECT
-            ("target", _) if find_text(&data, 1).as_deref() == Some("REJECT") => {
-                verdict = Some(Verdict::Drop);
-            }
-            ("immediate", _) => match parse_immediate(&data) {
-                Some(found) => verdict = Some(found),
-                None => conditions.push(Condition::Other),
-            },
-            _ => conditions.push(Condition::Other),
-        }
-    }
-    (conditions, verdict)
-}
-
-/// Tells whether a payload expression loads the destination port of TCP and UDP:
-/// NFTA_PAYLOAD_BASE, _OFFSET and _LEN.
-fn is_port(data: &[(u16, &[u8])]) -> bool {
-    let base = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
-    [2, 3, 4].map(|which| find_be32(data, which)) == [base, 2, 2].map(Some)
-}
-
-/// Tells whether a match of xtables asks for the state of the connection.
-fn is_connection_match(name: &str) -> bool {
-    ["conntrack", "state"].contains(&name)
-}
-
-/// Parses NFTA_IMMEDIATE_DATA, NFTA_DATA_VERDICT: NFTA_VERDICT_CODE,
-/// NFTA_VERDICT_CHAIN.
-fn parse_immediate(data: &[(u16, &[u8])]) -> Option<Verdict> {
-    let verdict = parse(find(&parse(find(data, 2)?), 2)?);
-    let chain = || find_text(&verdict, 2);
-    match find_be32(&verdict, 1)? as i32 {
-        libc::NF_DROP => Some(Verdict::Drop),
-        libc::NF_ACCEPT => Some(Verdict::Accept),
-        libc::NFT_RETURN => Some(Verdict::Return),
-        libc::NFT_JUMP => chain().map(Verdict::Jump),
-        libc::NFT_GOTO => chain().map(Verdict::Goto),
-        _ => None,
-    }
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 
 use super::message;
-use crate::netlink::message::{Attributes, find, parse, parse_ip};
+use crate::netlink::message::{Attributes, Message, find, octets, parse, parse_ip};
 use crate::netlink::socket::Socket;
 use crate::port::{Port, Protocol};
 
@@ -21,6 +21,10 @@ const DELETE: u16 = 2;
 const ORIGINAL: u16 = 1;
 const REPLY: u16 = 2;
 const ZONE: u16 = 18;
+const FILTER: u16 = 25;
+// net/netfilter/nf_internals.h: the parts of a tuple that a filter compares
+const SOURCE: u32 = 1 << 0;
+const PROTOCOL: u32 = 1 << 3;
 
 /// The connections that a container's start or end makes invalid.
 pub(crate) struct ObsoleteConnections<'a> {
@@ -48,23 +52,53 @@ pub(crate) fn delete_connections(obsolete: &ObsoleteConnections) -> Result<()> {
         "IPCTNL_MSG_CT_DELETE",
         shown.join(", "),
         || {
-            let mut socket = Socket::netfilter()?;
-            let all = message(CONNTRACK, GET, 0, Attributes::default());
-            let all = match socket.dump(&all) {
-                Err(error) if super::is_unknown(&error) => Vec::new(),
-                all => all?,
-            };
-            let mut deleted = 0;
-            for entry in all.iter().filter(|entry| obsolete.contains(entry)) {
-                deleted += delete(&mut socket, entry)?;
+            let (mut socket, mut count) = (Socket::netfilter()?, Count::default());
+            for filter in obsolete.filters() {
+                let found = match socket.dump(&filter) {
+                    Err(error) if super::is_unknown(&error) => Vec::new(),
+                    found => found?,
+                };
+                count.listed += found.len();
+                for entry in found.iter().filter(|entry| obsolete.contains(entry)) {
+                    count.deleted += delete(&mut socket, entry)?;
+                }
             }
-            Ok::<_, io::Error>(deleted)
+            socket.close_at_exit();
+            Ok::<_, io::Error>(count)
         },
     )?;
     Ok(())
 }
 
+/// How many connections the kernel listed, and how many were deleted.
+#[derive(Default)]
+struct Count {
+    listed: usize,
+    deleted: usize,
+}
+
+impl kit::Outcome for Count {
+    fn show(&self) -> Option<String> {
+        Some(format!("{} of {}", self.deleted, self.listed))
+    }
+}
+
 impl ObsoleteConnections<'_> {
+    /// Makes the requests for the connections that may be obsolete: a router tracks
+    /// hundreds of thousands. A kernel before 5.8 ignores the filters, and lists all.
+    fn filters(&self) -> Vec<Message> {
+        let has_udp = self.ports.iter().any(|port| port.protocol == Protocol::Udp);
+        let mut filters = Vec::new();
+        for ip in self.addresses {
+            filters.push(filter(*ip, ORIGINAL, SOURCE, source(*ip)));
+            filters.push(filter(*ip, REPLY, SOURCE, source(*ip)));
+            if has_udp {
+                filters.push(filter(*ip, ORIGINAL, PROTOCOL, udp()));
+            }
+        }
+        filters
+    }
+
     fn contains(&self, entry: &[u8]) -> bool {
         let entry = parse(super::attributes(entry));
         let original = find(&entry, ORIGINAL).map(Tuple::parse).unwrap_or_default();
@@ -85,6 +119,27 @@ impl ObsoleteConnections<'_> {
                 is_ip && is_port && port.protocol == Protocol::Udp
             })
     }
+}
+
+/// A request for the connections of which the tuple of one direction has these parts:
+/// CTA_FILTER_ORIG_FLAGS, CTA_FILTER_REPLY_FLAGS. `ip` chooses IPv4 or IPv6.
+fn filter(ip: IpAddr, direction: u16, parts: u32, tuple: Attributes) -> Message {
+    let parts = Attributes::default().number(direction, parts);
+    let which = Attributes::default().nested(direction, tuple).nested(FILTER, parts);
+    let family = if ip.is_ipv4() { libc::NFPROTO_IPV4 } else { libc::NFPROTO_IPV6 };
+    message(CONNTRACK, GET, family as u8, which)
+}
+
+/// CTA_TUPLE_IP with CTA_IP_V4_SRC or CTA_IP_V6_SRC.
+fn source(ip: IpAddr) -> Attributes {
+    let kind = if ip.is_ipv4() { 1 } else { 3 };
+    Attributes::default().nested(1, Attributes::default().bytes(kind, &octets(ip)))
+}
+
+/// CTA_TUPLE_PROTO with CTA_PROTO_NUM.
+fn udp() -> Attributes {
+    let number = Attributes::default().bytes(1, &[Protocol::Udp.number()]);
+    Attributes::default().nested(2, number)
 }
 
 /// The addresses and ports of a packet of a connection: CTA_TUPLE_ORIG.

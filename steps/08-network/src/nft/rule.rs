@@ -324,13 +324,13 @@ impl Rule {
         self.add("immediate", Attributes::default().be32(1, 0).nested(2, data))
     }
 
-    fn add(mut self, name: &str, data: Attributes) -> Self {
+    pub(super) fn add(mut self, name: &str, data: Attributes) -> Self {
         let expression = Attributes::default().text(1, name).nested(2, data);
         self.expressions = self.expressions.nested(1, expression);
         self
     }
 
-    fn describe(mut self, words: impl fmt::Display) -> Self {
+    pub(super) fn describe(mut self, words: impl fmt::Display) -> Self {
         let space = if self.text.is_empty() { "" } else { " " };
         self.text += &format!("{space}{words}");
         self

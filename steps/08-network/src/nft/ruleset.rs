@@ -1,12 +1,16 @@
 //! Lists the chains of all tables and their rules, those of other programs as well.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io;
+use std::rc::Rc;
 
 use anyhow::Result;
 
-use super::condition::{self, Condition, Verdict};
+use super::condition::{Condition, Verdict};
+use super::expression;
 use super::{ChainId, Family, NFTABLES, attributes, family, is_unknown, message};
-use crate::netlink::message::{Attributes, find, find_be32, find_text, parse};
+use crate::netlink::message::{Attributes, Message, find, find_be32, find_text, parse};
 use crate::netlink::socket::Socket;
 
 // linux/netfilter/nf_tables.h: enum nf_tables_msg_types
@@ -26,7 +30,6 @@ pub(crate) struct Chain {
 /// A rule of any chain.
 #[derive(Clone, Debug)]
 pub(crate) struct ExistingRule {
-    pub(crate) chain: ChainId,
     pub(crate) handle: u64,
     pub(crate) comment: String,
     /// The verdict on the packets that meet the conditions. None: such a packet goes on
@@ -36,72 +39,95 @@ pub(crate) struct ExistingRule {
     pub(crate) conditions: Vec<Condition>,
 }
 
-/// All chains and rules of IPv4 and IPv6.
+/// All chains of IPv4 and IPv6, and the rules of those that were looked at. A host may
+/// have tens of thousands of rules in chains that no packet of a container enters, so
+/// the rules of a chain are read when they are asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Ruleset {
     pub(crate) chains: Vec<Chain>,
-    pub(crate) rules: Vec<ExistingRule>,
-}
-
-impl kit::Outcome for Ruleset {
-    fn show(&self) -> Option<String> {
-        Some(format!("{} chains, {} rules", self.chains.len(), self.rules.len()))
-    }
+    rules: BTreeMap<ChainId, Rc<[ExistingRule]>>,
 }
 
 impl Ruleset {
-    /// Lists all chains and rules. A kernel without nf_tables has none.
+    /// Lists all chains. A kernel without nf_tables has none.
     pub(crate) fn read(why: &str) -> Result<Self> {
-        kit::call(why, "nf_tables", "NFT_MSG_GETCHAIN, NFT_MSG_GETRULE", || {
-            match list_all() {
-                Err(error) if is_unknown(&error) => Ok(Ruleset::default()),
-                done => done,
-            }
-        })
+        let all = message(NFTABLES, GETCHAIN, 0, Attributes::default());
+        let chains = list(why, "NFT_MSG_GETCHAIN", "", &all, parse_chain)?;
+        Ok(Ruleset { chains, rules: BTreeMap::new() })
+    }
+
+    /// Sets the rules of a chain, which another source than nf_tables has.
+    pub(super) fn set_rules(&mut self, chain: ChainId, rules: Vec<ExistingRule>) {
+        self.rules.insert(chain, rules.into());
+    }
+
+    /// Lists the rules of a chain; reads them only once.
+    pub(crate) fn rules(&mut self, chain: &ChainId) -> Result<Rc<[ExistingRule]>> {
+        if let Some(rules) = self.rules.get(chain) {
+            return Ok(Rc::clone(rules));
+        }
+        let rules: Rc<[_]> = rules_of("the rules of this chain", chain)?.into();
+        self.rules.insert(chain.clone(), Rc::clone(&rules));
+        Ok(rules)
     }
 }
 
-fn list_all() -> io::Result<Ruleset> {
-    let mut socket = Socket::netfilter()?;
-    let mut list =
-        |kind| socket.dump(&message(NFTABLES, kind, 0, Attributes::default()));
-    let chains = list(GETCHAIN)?.iter().filter_map(|entry| chain(entry)).collect();
-    let rules = list(GETRULE)?.iter().filter_map(|entry| rule(entry)).collect();
-    Ok(Ruleset { chains, rules })
+/// Lists the rules of a chain. A chain that does not exist has none.
+pub(crate) fn rules_of(why: &str, chain: &ChainId) -> Result<Vec<ExistingRule>> {
+    // NFTA_RULE_TABLE, NFTA_RULE_CHAIN: the kernel sends the rules of this chain alone.
+    let which = Attributes::default().text(1, &chain.table).text(2, &chain.chain);
+    let of_chain = message(NFTABLES, GETRULE, chain.family.number(), which);
+    list(why, "NFT_MSG_GETRULE", chain, &of_chain, parse_rule)
 }
 
-fn chain(entry: &[u8]) -> Option<Chain> {
+fn list<T>(
+    why: &str,
+    name: &str,
+    operands: impl Display,
+    request: &Message,
+    parse: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Vec<T>> {
+    let mut found = Vec::new();
+    kit::call(why, name, operands, || {
+        found = match Socket::netfilter()?.dump_parsed(request, parse) {
+            Err(error) if is_unknown(&error) => Vec::new(),
+            entries => entries?,
+        };
+        Ok::<_, io::Error>(found.len())
+    })?;
+    Ok(found)
+}
+
+fn parse_chain(entry: &[u8]) -> Option<Chain> {
     let found = parse(attributes(entry));
+    let family = Family::of_number(family(entry))?;
     let hook = find(&found, 4).and_then(|hook| find_be32(&parse(hook), 1));
     Some(Chain {
-        id: chain_id(entry, &found, 3)?,
+        id: ChainId::new(family, find_text(&found, 1)?, find_text(&found, 3)?),
         hook,
         has_drop_policy: find_be32(&found, 5) == Some(0),
     })
 }
 
-/// Finds the chain of an entry: the attribute 1 is its table, `name` its own name.
-fn chain_id(entry: &[u8], found: &[(u16, &[u8])], name: u16) -> Option<ChainId> {
-    let family = Family::of_number(family(entry))?;
-    Some(ChainId::new(family, find_text(found, 1)?, find_text(found, name)?))
-}
-
-fn rule(entry: &[u8]) -> Option<ExistingRule> {
+fn parse_rule(entry: &[u8]) -> Option<ExistingRule> {
     let found = parse(attributes(entry));
     let handle = find(&found, 3)?;
-    let (conditions, verdict) =
-        find(&found, 4).map(condition::parse_rule).unwrap_or_default();
+    let expressions = find(&found, 4).unwrap_or_default();
+    let (conditions, verdict) = expression::parse_rule(expressions);
+    let comment = match find(&found, 7) {
+        Some(data) => Some(parse_comment(data)),
+        None => expression::find_comment(expressions),
+    };
     Some(ExistingRule {
-        chain: chain_id(entry, &found, 2)?,
         handle: u64::from_be_bytes(handle.try_into().ok()?),
-        comment: find(&found, 7).map(comment).unwrap_or_default(),
+        comment: comment.unwrap_or_default(),
         verdict,
         conditions,
     })
 }
 
 /// Parses a comment: libnftnl, NFTNL_UDATA_RULE_COMMENT: type 0, length, text.
-fn comment(data: &[u8]) -> String {
+fn parse_comment(data: &[u8]) -> String {
     let text = match data {
         [0, length, text @ ..] => text.get(..usize::from(*length)).unwrap_or_default(),
         _ => &[],
