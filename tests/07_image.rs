@@ -46,6 +46,8 @@ mod hostile;
 mod killed;
 #[path = "07_image/layers.rs"]
 mod layers;
+#[path = "07_image/limits.rs"]
+mod limits;
 #[path = "07_image/liveness.rs"]
 mod liveness;
 #[path = "07_image/malformed.rs"]

@@ -26,6 +26,7 @@ mod image;
 mod json;
 mod layer;
 mod layers;
+mod limits;
 mod load;
 mod overlay;
 mod pack;

@@ -7,6 +7,7 @@ use tar::{EntryType, Header};
 use super::pax::Records;
 use super::shown;
 use super::sparse::Segment;
+use crate::limits::LONGEST_NAME;
 
 /// The kind of file that an entry creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,13 @@ impl Entry {
     ) -> Result<Self> {
         let has_nul = path.contains(&0) || link.contains(&0);
         ensure!(!has_nul, Failure::new("a name with a NUL byte"));
+        let longest = path.len().max(link.len());
+        ensure!(
+            longest <= LONGEST_NAME,
+            Failure::new(format_args!(
+                "a name of {longest} bytes: the most is {LONGEST_NAME}"
+            ))
+        );
         let size = match records.number("size")? {
             Some(size) => size, // pax: it overrides the header's
             None => header.entry_size()?,
