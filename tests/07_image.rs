@@ -26,6 +26,8 @@ mod config;
 mod corpus;
 #[path = "07_image/damaged.rs"]
 mod damaged;
+#[path = "07_image/differential.rs"]
+mod differential;
 #[path = "07_image/doctor.rs"]
 mod doctor;
 #[path = "07_image/documents.rs"]

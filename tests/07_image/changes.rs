@@ -224,7 +224,7 @@ fn a_commit_keeps_all_files_but_those_that_a_layer_cannot_have() {
             .assert_stderr_contains("the longest path has 4095 bytes");
         let tree = store.tree_in_container("small:2", "/data");
         let n = vec!["0".repeat(200); 10].join("/");
-        assert!(tree.has("kept") && tree.has(&format!("{n}/kept")), "{tree:#?}");
+        assert!(tree.has("kept") && tree.has(format!("{n}/kept")), "{tree:#?}");
         assert!(!tree.0.keys().any(|it| it.to_string_lossy().contains(".wh.")));
         let deepest = format!("{n}/{n}");
         assert!(tree.has(format!("{deepest}/deepest")));

@@ -239,15 +239,19 @@ fn a_command_that_waits_for_another_one_says_so() {
     store.import(minimal_layer(), "small:1");
     let lock = std::fs::File::open(store.path().join("lock")).unwrap();
     lock.lock_shared().unwrap();
-    let mut waiting = with_output(&mut store.command(&["rmi", "small:1"]));
-    let mut stderr = std::io::BufReader::new(waiting.stderr.take().unwrap());
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+    let said = store.dir().join("said");
+    let mut waiting = store.command(&["rmi", "small:1"]);
+    let mut waiting = waiting
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
     let expected = format!(
         "waiting for another command, which adds or reads images of the store {}\n",
         store.path().display()
     );
-    assert_eq!(line, expected);
+    let says_so = || std::fs::read_to_string(&said).unwrap() == expected;
+    assert!(eventually(|| says_so().then_some(())).is_some(), "it waits silently");
     assert_eq!(waiting.try_wait().unwrap(), None);
     lock.unlock().unwrap();
     assert_eq!(output(waiting), "Removed small:1\n");

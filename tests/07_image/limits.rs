@@ -160,6 +160,12 @@ fn a_list_of_a_million_segments_takes_little_time() {
     assert!(bytes.len() < 2000, "{}", bytes.len());
     call(&store, "import", bytes).exits(0);
     store.call(&["rmi", "small:1"]).exits(0);
+    let hole = Entry::sparse_pax("1.0", "x", &[(1 << 33, b"")], 1 << 33).bytes();
+    call(&store, "import", [&hole[..], &[0; 1024]].concat()).exits(0);
+    store.call(&["rmi", "small:1"]).exits(0);
+    let holes = Entry::sparse_pax("1.0", "x", &[(1 << 41, b"")], 1 << 41);
+    let bytes = Archive::new().with(holes).end();
+    assert_refused(&store, "import", bytes, "bytes: the most is 1 TiB");
     let words = "a sparse file of 1048577 segments: the most is 1048576";
     assert_refused(&store, "import", map((1 << 20) + 1), words);
 }

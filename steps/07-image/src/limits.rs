@@ -21,6 +21,8 @@ pub(crate) const LONGEST_EXTENSION: u64 = MIB;
 pub(crate) const LONGEST_GLOBAL: usize = 64 << 10;
 /// The most records of extended headers that apply to one entry.
 pub(crate) const MOST_RECORDS: usize = 1000;
+/// The largest sparse file, with its holes, in bytes: `check` and `export` read them.
+pub(crate) const LARGEST_SPARSE_FILE: u64 = 1 << 40;
 /// The most segments of a sparse file.
 pub(crate) const MOST_SEGMENTS: usize = 1 << 20;
 /// The most bytes of an archive that become no file, and how many more there may be for

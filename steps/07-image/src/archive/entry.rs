@@ -61,6 +61,7 @@ impl Entry {
             |long: &Option<Vec<u8>>, key| long.is_some() && record(key).is_some();
         ensure!(
             !has_both(&long_names.path, "path")
+                && !has_both(&long_names.path, "GNU.sparse.name")
                 && !has_both(&long_names.link, "linkpath"),
             Failure::new(format_args!(
                 "entry {}: a long name of GNU tar's and one of pax",

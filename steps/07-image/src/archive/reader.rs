@@ -73,10 +73,11 @@ impl<R: Read> ArchiveReader<R> {
         let records = self.global.clone().overridden_by(extended.records);
         let mut entry = Entry::parse(header, &records, extended.names)?;
         self.blocks.begin_data(entry.size);
-        if entry.kind == EntryKind::File {
-            entry.segments = sparse::segments(header, &records, &mut self.blocks)
-                .with_context(|| entry.name())?;
+        entry.segments = match entry.kind {
+            EntryKind::File => sparse::segments(header, &records, &mut self.blocks),
+            _ => sparse::refuse(&records).map(|()| None),
         }
+        .with_context(|| entry.name())?;
         Ok(entry)
     }
 

@@ -11,7 +11,7 @@ use super::blocks::{Blocks, truncated};
 use super::header::BLOCK;
 use super::numbers;
 use super::pax::Records;
-use crate::limits::MOST_SEGMENTS;
+use crate::limits::{LARGEST_SPARSE_FILE, MOST_SEGMENTS};
 
 /// A part of a file that has data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,11 @@ pub(super) fn segments<R: Read>(
     records: &Records,
     blocks: &mut Blocks<R>,
 ) -> Result<Option<(Vec<Segment>, u64)>> {
+    ensure!(
+        !records.has_prefix("SCHILY.realsize"),
+        Failure::new("it is a sparse file of star's format")
+            .hint("programs do not agree how large it is")
+    );
     let (segments, size) = if header.entry_type() == EntryType::GNUSparse {
         read_gnu_segments(header, blocks)?
     } else if records.get("GNU.sparse.major") == Some(b"1") {
@@ -43,8 +48,22 @@ pub(super) fn segments<R: Read>(
         return Ok(None);
     };
     let size = size.ok_or_else(malformed)?;
+    ensure!(
+        size <= LARGEST_SPARSE_FILE,
+        Failure::new(format_args!("a sparse file of {size} bytes: the most is 1 TiB"))
+    );
     check_segments(&segments, size, blocks.data_left())?;
     Ok(Some((segments, size)))
+}
+
+/// Refuses the records of a sparse file for another kind of entry. libarchive applies
+/// them to the file to which a hard link leads.
+pub(super) fn refuse(records: &Records) -> Result<()> {
+    ensure!(
+        !records.has_prefix("GNU.sparse."),
+        Failure::new("it is not a file, and has records of a sparse file")
+    );
+    Ok(())
 }
 
 /// Reads GNU tar's own format (type S). The header has four segments, and the blocks after
@@ -118,11 +137,14 @@ impl<R: Read> Lines<'_, R> {
     }
 }
 
-/// Refuses segments that overlap, are not in order, or do not add up to the data.
+/// Refuses segments that overlap, are not in order, or do not add up to the data. All but
+/// the last are whole blocks: GNU tar takes the rest of a block for padding.
 fn check_segments(segments: &[Segment], size: u64, data: u64) -> Result<()> {
     let (mut end, mut sum) = (0, 0u64);
     for segment in segments {
         ensure!(segment.offset >= end, malformed());
+        let is_padded = segment.length > 0 && sum % BLOCK as u64 != 0;
+        ensure!(!is_padded, malformed());
         end = segment.offset.checked_add(segment.length).ok_or_else(malformed)?;
         sum += segment.length; // the sum is at most `end`
     }

@@ -67,7 +67,7 @@ impl OpenDirectory {
     }
 }
 
-/// What has been removed of a directory.
+/// The part of a directory that has been removed.
 enum Removed {
     /// An entry.
     One,
