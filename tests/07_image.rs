@@ -28,6 +28,8 @@ mod config;
 mod corpus;
 #[path = "07_image/damaged.rs"]
 mod damaged;
+#[path = "07_image/differential.rs"]
+mod differential;
 #[path = "07_image/doctor.rs"]
 mod doctor;
 #[path = "07_image/documents.rs"]
@@ -50,6 +52,8 @@ mod ids;
 mod killed;
 #[path = "07_image/layers.rs"]
 mod layers;
+#[path = "07_image/limits.rs"]
+mod limits;
 #[path = "07_image/liveness.rs"]
 mod liveness;
 #[path = "07_image/malformed.rs"]

@@ -226,3 +226,27 @@ fn times_modes_and_unusual_names_are_also_committed() {
     assert_eq!(tree.at("sparse").size, (50 << 20) + 1);
     assert!(tree.has("new\nline") && tree.has("caf\u{e9}") && tree.has(".wh-not"));
 }
+
+/// Files that no layer can have are left out, and do not lose the others.
+#[test]
+fn a_commit_keeps_all_files_but_those_that_a_layer_cannot_have() {
+    as_root_and_as_user(|store| {
+        store.import(minimal_layer(), "small:1");
+        let script = "mkdir /data && cd /data && echo x > kept && touch .wh.x .wh. && mkdir .wh.d && touch .wh.d/y \
+                      && n=$(printf %0200d 0) && n=$n/$n/$n/$n/$n/$n/$n/$n/$n/$n && mkdir -p $n && cd $n && echo y > kept \
+                      && mkdir -p $n && cd $n && echo z > deepest && mkdir -p $n";
+        let ran = store.sh("small:1", &["--commit", "small:2"], script);
+        ran.exits(0)
+            .assert_stderr_contains("warning: 3 files or directories are left out")
+            .assert_stderr_contains("the first: \"/data/.wh.\"")
+            .assert_stderr_contains("warning: 1 files or directories are left out")
+            .assert_stderr_contains("the longest path has 4095 bytes");
+        let tree = store.tree_in_container("small:2", "/data");
+        let n = vec!["0".repeat(200); 10].join("/");
+        assert!(tree.has("kept") && tree.has(format!("{n}/kept")), "{tree:#?}");
+        assert!(!tree.0.keys().any(|it| it.to_string_lossy().contains(".wh.")));
+        let deepest = format!("{n}/{n}");
+        assert!(tree.has(format!("{deepest}/deepest")));
+        assert!(!tree.has(format!("{deepest}/{}", "0".repeat(200))));
+    });
+}

@@ -205,3 +205,55 @@ fn each_of_ten_concurrent_containers_of_one_image_has_its_own_files() {
     }
     assert_eq!(store.names_in("containers"), [""; 0]);
 }
+
+/// A pipe may take as long as its writer likes.
+#[test]
+fn an_archive_that_comes_slowly_makes_no_other_command_wait() {
+    let Some(store) = root() else { return };
+    store.import(minimal_layer(), "small:1");
+    for arguments in
+        [&["load", "-"][..], &["import", "-", "small:2"], &["check", "-i", "-"]]
+    {
+        let mut slow = store.command(arguments);
+        let mut slow = with_output(slow.stdin(Stdio::piped()));
+        // It has read the beginning when it makes its directory.
+        let mut stdin = slow.stdin.take().unwrap();
+        std::io::Write::write_all(&mut stdin, &minimal_layer()[..1000]).unwrap();
+        let started = eventually(|| (store.names_in("tmp").len() == 1).then_some(()));
+        assert!(started.is_some(), "{arguments:?} has not begun to read");
+        store.call(&["tag", "small:1", "small:3"]).exits(0);
+        let ran = store.call(&["rmi", "small:3"]);
+        assert_eq!(
+            (ran.exits(0).out.as_str(), ran.err.as_str()),
+            ("Removed small:3\n", "")
+        );
+        slow.kill().unwrap();
+        slow.wait().unwrap();
+        store.gc().exits(0);
+    }
+}
+
+#[test]
+fn a_command_that_waits_for_another_one_says_so() {
+    let Some(store) = root() else { return };
+    store.import(minimal_layer(), "small:1");
+    let lock = std::fs::File::open(store.path().join("lock")).unwrap();
+    lock.lock_shared().unwrap();
+    let said = store.dir().join("said");
+    let mut waiting = store.command(&["rmi", "small:1"]);
+    let mut waiting = waiting
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&said).unwrap())
+        .spawn()
+        .unwrap();
+    let expected = format!(
+        "waiting for another command, which adds or reads images of the store {}\n",
+        store.path().display()
+    );
+    let says_so = || std::fs::read_to_string(&said).unwrap() == expected;
+    assert!(eventually(|| says_so().then_some(())).is_some(), "it waits silently");
+    assert_eq!(waiting.try_wait().unwrap(), None);
+    lock.unlock().unwrap();
+    assert_eq!(output(waiting), "Removed small:1\n");
+    store.assert_empty("rmi");
+}

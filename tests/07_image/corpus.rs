@@ -17,7 +17,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     let long = "n/".repeat(100) + "file";
     let pieces: &[(u64, &[u8])] = &[(0, b"begin"), (8192, b"end")];
     let many: Vec<(u64, &[u8])> =
-        (0..26).map(|nth| (nth * 100, &b"data"[..])).collect();
+        (0..26).map(|nth| (nth * 1000, &b"data"[..])).collect();
     let sparse =
         |version| archive_of([Entry::sparse_pax(version, "sparse", pieces, 10_000)]);
     let label = |name| Entry::of_kind(b'V', name);
@@ -78,7 +78,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         (
             "sparse-gnu-many",
             archive_of([
-                Entry::sparse_gnu("sparse", &many, 10_000),
+                Entry::sparse_gnu("sparse", &many, 30_000),
                 Entry::file("after", "x"),
             ]),
         ),

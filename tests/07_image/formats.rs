@@ -140,7 +140,7 @@ fn a_path_of_almost_4096_bytes_is_created() {
         .call(&["import", tar.to_str().unwrap(), "deep"])
         .exits(1)
         .assert_stderr_contains("dddd")
-        .assert_stderr_contains("File name too long");
+        .assert_stderr_contains("a name of 7639 bytes: the most is 4096");
     store.assert_empty("a deeper path");
 }
 

@@ -28,6 +28,7 @@ pub fn has(program: &str) -> bool {
 /// Returns the Debian package that contains this program.
 pub fn package_of(program: &str) -> &str {
     match program {
+        "bsdtar" => "libarchive-tools",
         "busybox" => "busybox-static",
         "ip" => "iproute2",
         "newuidmap" | "newgidmap" => "uidmap",

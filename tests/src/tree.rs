@@ -112,6 +112,13 @@ impl Tree {
     /// Asserts that the two trees are equal in everything.
     #[track_caller]
     pub fn assert_equal(&self, other: &Tree) {
+        if let Some(difference) = self.difference(other) {
+            panic!("{difference}");
+        }
+    }
+
+    /// Returns in what this tree differs from another one; None if they are equal.
+    pub fn difference(&self, other: &Tree) -> Option<String> {
         let paths = self
             .0
             .keys()
@@ -126,7 +133,8 @@ impl Tree {
             )
         };
         let wrong: Vec<String> = paths.filter(differs).map(difference).collect();
-        assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+        let count = wrong.len();
+        (count > 0).then(|| format!("{count} differ:\n{}", wrong.join("\n")))
     }
 }
 

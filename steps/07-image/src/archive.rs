@@ -9,6 +9,7 @@ mod blocks;
 mod entry;
 mod header;
 mod numbers;
+mod overhead;
 mod pax;
 mod reader;
 mod sparse;

@@ -101,8 +101,9 @@ fn check_layer(
 
 /// Checks the images of an archive or a directory, without loading them.
 pub(crate) fn check_source(store: &Store, path: &Path) -> Result<Vec<CheckedImage>> {
-    let _shared = store.lock_shared()?;
+    // A pipe may take long: meanwhile other commands may remove images.
     let members = Members::open_source(path, store)?;
+    let _shared = store.lock_shared()?;
     let offers = offers(&members)?;
     Ok(offers.iter().map(|offer| check_offer(store, offer)).collect())
 }

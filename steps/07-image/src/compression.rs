@@ -8,6 +8,8 @@ use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use oci_spec::image::MediaType;
 
+use crate::limits::{MOST_XZ_MEMORY, MOST_ZSTD_WINDOW};
+
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {
@@ -52,9 +54,6 @@ impl Compression {
 /// How many of the first bytes show the compression.
 pub(crate) const MAGIC_LENGTH: usize = 6;
 
-/// The most memory that a stream of xz may ask for, in KiB: `xz -9` asks for 65 MiB.
-const MOST_XZ_MEMORY: u32 = 128 * 1024;
-
 /// How many bytes are read at once.
 const BLOCK: usize = 256 * 1024;
 
@@ -72,9 +71,7 @@ pub(crate) fn decompress<'a>(
         Compression::Gzip => Box::new(MultiGzDecoder::new(input)),
         Compression::Zstd => {
             let mut decoder = zstd::Decoder::with_buffer(input)?;
-            // zstd(1) has the same limit, 2^27 bytes: a frame may ask for any amount of
-            // memory.
-            decoder.window_log_max(27)?;
+            decoder.window_log_max(MOST_ZSTD_WINDOW)?;
             Box::new(decoder)
         }
         Compression::Xz => {

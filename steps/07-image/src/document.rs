@@ -7,6 +7,7 @@ use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest}
 use serde_json::{Value, json};
 
 use crate::json::{self, Spelling};
+use crate::limits::MOST_LAYERS;
 
 /// A document that lists others.
 #[derive(Debug)]
@@ -113,9 +114,6 @@ fn complete(configuration: &mut Value) {
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
-
-/// The most layers that overlayfs takes: OVL_MAX_STACK of fs/overlayfs/params.h.
-const MOST_LAYERS: usize = 500;
 
 /// Refuses an image whose manifest and configuration do not list the same number of
 /// layers, or more than overlayfs takes.

@@ -39,32 +39,60 @@ pub(crate) fn fingerprint(tree: &Path, depth: Depth) -> Result<Digest> {
         .with_context(|| format!("open({})", tree.display()))?;
     let mut list = Hashing::new(io::sink());
     add_stat(&mut list, b"", &rustix::fs::fstat(&top).context("fstat(a layer)")?)?;
-    // Not recursive: a tree may be deeper than our stack.
-    let mut directories = vec![Vec::new()];
-    while let Some(path) = directories.pop() {
-        let here = open_beneath(&top, &path)
-            .with_context(|| format!("open({})", shown(&path).display()))?;
-        if depth == Depth::Content {
-            add(&mut list, &[is_opaque(&here).into()])?;
-            add_attributes(&mut list, attributes::of_directory(here.as_fd())?)?;
-        }
-        for name in names(&here)? {
-            let found = statat(&here, &name, AtFlags::SYMLINK_NOFOLLOW)
-                .with_context(|| format!("lstat({})", name.display()))?;
-            let child_path = match path.is_empty() {
-                true => name.as_bytes().to_vec(),
-                false => [&path, &b"/"[..], name.as_bytes()].concat(),
+    // Not recursive: a tree may be deeper than our stack. The names of each directory on
+    // the way are kept, and not whole paths, which take much more memory.
+    let (mut path, mut on_the_way) = (Vec::new(), Vec::new());
+    loop {
+        let directories = add_directory(&mut list, &top, &path, depth)?;
+        on_the_way.push((path.len(), directories));
+        let next = loop {
+            let Some((length, directories)) = on_the_way.last_mut() else {
+                return Ok(list.finish().0);
             };
-            add_stat(&mut list, &child_path, &found)?;
-            if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
-                directories.push(child_path);
-            } else if depth == Depth::Content {
-                add_content(&mut list, &here, &name, &found)
-                    .with_context(|| shown(&child_path).display().to_string())?;
+            path.truncate(*length);
+            match directories.pop() {
+                Some(name) => break name,
+                None => drop(on_the_way.pop()),
             }
+        };
+        path = child_path(&path, &next);
+    }
+}
+
+/// Adds everything in a directory, and returns the names of the directories in it.
+fn add_directory(
+    list: &mut List,
+    top: &OwnedFd,
+    path: &[u8],
+    depth: Depth,
+) -> Result<Vec<OsString>> {
+    let here = open_beneath(top, path)
+        .with_context(|| format!("open({})", shown(path).display()))?;
+    if depth == Depth::Content {
+        add(list, &[is_opaque(&here).into()])?;
+        add_attributes(list, attributes::of_directory(here.as_fd())?)?;
+    }
+    let mut directories = Vec::new();
+    for name in names(&here)? {
+        let found = statat(&here, &name, AtFlags::SYMLINK_NOFOLLOW)
+            .with_context(|| format!("lstat({})", name.display()))?;
+        let path = child_path(path, &name);
+        add_stat(list, &path, &found)?;
+        if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
+            directories.push(name);
+        } else if depth == Depth::Content {
+            add_content(list, &here, &name, &found)
+                .with_context(|| shown(&path).display().to_string())?;
         }
     }
-    Ok(list.finish().0)
+    Ok(directories)
+}
+
+fn child_path(path: &[u8], name: &OsStr) -> Vec<u8> {
+    match path.is_empty() {
+        true => name.as_bytes().to_vec(),
+        false => [path, b"/", name.as_bytes()].concat(),
+    }
 }
 
 type List = Hashing<io::Sink>;

@@ -2,11 +2,14 @@
 //! Programs in Go ignore the case of a field's name, and take the last of two such
 //! fields; others take the field that is spelled exactly.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserializer, de::DeserializeOwned};
+
+use crate::limits::MOST_VALUES;
 
 /// The fields that have an effect and may be missing, in their right spelling.
 const FIELDS: [&str; 18] = [
@@ -47,29 +50,34 @@ pub(crate) enum Spelling {
 /// Parses JSON.
 ///
 /// # Errors
-/// It is malformed, or a field's name is there twice or in another spelling.
+/// It is malformed, has too many values, or a field's name is there twice or in another
+/// spelling.
 pub(crate) fn parse<T: DeserializeOwned>(
     bytes: &[u8],
     spelling: Spelling,
 ) -> serde_json::Result<T> {
     let mut document = serde_json::Deserializer::from_slice(bytes);
-    FieldCheck { spelling, has_free_names: false }.deserialize(&mut document)?;
+    let values = Cell::new(0);
+    let check = FieldCheck { spelling, has_free_names: false, values: &values };
+    check.deserialize(&mut document)?;
     serde_json::from_slice(bytes)
 }
 
 /// Checks the names of the fields in a value, at every depth.
 #[derive(Clone, Copy)]
-struct FieldCheck {
+struct FieldCheck<'a> {
     spelling: Spelling,
     /// Whether users choose the names in it.
     has_free_names: bool,
+    /// The number of values that have been found.
+    values: &'a Cell<usize>,
 }
 
-impl FieldCheck {
+impl FieldCheck<'_> {
     /// Checks the spelling of a field. Returns the name that it has for Go, and the
     /// check of its value.
-    fn check_field<E: Error>(self, name: String) -> Result<(String, FieldCheck), E> {
-        let free = FieldCheck { has_free_names: true, ..self };
+    fn check_field<E: Error>(self, name: String) -> Result<(String, Self), E> {
+        let free = Self { has_free_names: true, ..self };
         if self.has_free_names {
             return Ok((name, free));
         }
@@ -100,15 +108,20 @@ fn fold(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-impl<'de> DeserializeSeed<'de> for FieldCheck {
+impl<'de> DeserializeSeed<'de> for FieldCheck<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
+        self.values.set(self.values.get() + 1);
+        if self.values.get() > MOST_VALUES {
+            let why = format_args!("it has more than {MOST_VALUES} values");
+            return Err(D::Error::custom(why));
+        }
         value.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for FieldCheck {
+impl<'de> Visitor<'de> for FieldCheck<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

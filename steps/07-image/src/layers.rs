@@ -43,6 +43,15 @@ pub(crate) fn add_layers(
     below: &[Digest],
     incoming: &[IncomingLayer<'_>],
 ) -> Result<StoredLayers> {
+    keep_layers(store, below, receive_layers(store, below, incoming)?)
+}
+
+/// Receives layers into temporary directories, except those that the store has.
+pub(crate) fn receive_layers(
+    store: &Store,
+    below: &[Digest],
+    incoming: &[IncomingLayer<'_>],
+) -> Result<Vec<NewLayer>> {
     let mut complete = find_complete(store, below, incoming);
     let missing = incoming.iter().zip(&complete).filter(|(_, found)| found.is_none());
     let missing: Vec<_> = missing.map(|(layer, _)| layer).collect();
@@ -54,7 +63,17 @@ pub(crate) fn add_layers(
         Some((diff_id, record)) => Some(NewLayer::Complete(diff_id, record)),
         None => received.next().map(|layer| NewLayer::Received(Box::new(layer))),
     });
-    move_into_store(store, below, layers.collect()).map_err(with_hint_if_disk_is_full)
+    Ok(layers.collect())
+}
+
+/// Moves received layers into the store. The caller holds its shared lock, so that no
+/// other process removes them before an image lists them.
+pub(crate) fn keep_layers(
+    store: &Store,
+    below: &[Digest],
+    layers: Vec<NewLayer>,
+) -> Result<StoredLayers> {
+    move_into_store(store, below, layers).map_err(with_hint_if_disk_is_full)
 }
 
 /// Finds the layers that the store has already, with their diff ids.

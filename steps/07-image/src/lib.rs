@@ -27,6 +27,7 @@ mod instruction;
 mod json;
 mod layer;
 mod layers;
+mod limits;
 mod load;
 mod lower_layers;
 mod made_mount_points;

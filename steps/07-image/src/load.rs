@@ -12,7 +12,7 @@ use crate::document;
 use crate::image::Image;
 use crate::instruction::Instruction;
 use crate::layer::IncomingLayer;
-use crate::layers::{StoredLayers, add_layers};
+use crate::layers::{StoredLayers, add_layers, keep_layers, receive_layers};
 use crate::reference::Reference;
 use crate::source::{Members, Offer, architecture, offers, open_input};
 use crate::store::{Store, TaggedImage};
@@ -26,9 +26,10 @@ pub(crate) fn load(
     ids_hint: &str,
     loaded: impl Fn(&TaggedImage) -> Result<()>,
 ) -> Result<()> {
-    let _shared = store.lock_shared()?;
     store.remove_stale()?;
+    // A pipe may take long: meanwhile other commands may remove images.
     let members = Members::open_source(path, store)?;
+    let _shared = store.lock_shared()?;
     for offer in offers(&members)? {
         let tagged = load_offer(store, offer, ids_hint)
             .with_context(|| members.name().to_string())?;
@@ -114,7 +115,6 @@ pub(crate) fn import(
     description: Description,
     ids_hint: &str,
 ) -> Result<Digest> {
-    let _shared = store.lock_shared()?;
     store.remove_stale()?;
     let input = open_input(path)?;
     let size =
@@ -130,7 +130,10 @@ pub(crate) fn import(
         diff_id: None,
         open: Box::new(open),
     };
-    let layers = add_layers(store, &[], &[incoming])?;
+    // A pipe may take long: meanwhile other commands may remove images.
+    let received = receive_layers(store, &[], &[incoming])?;
+    let _shared = store.lock_shared()?;
+    let layers = keep_layers(store, &[], received)?;
     report_left_out(&layers.left_out, ids_hint);
     let configuration = new_configuration(path, &description, &layers);
     let added =

@@ -78,6 +78,7 @@ fn incoming_layer<'a>(
     digest: Option<Digest>,
     diff_id: Digest,
 ) -> Result<IncomingLayer<'a>> {
+    members.count_layer()?;
     let size = Some(members.open(&member)?.length());
     let name = digest.unwrap_or(diff_id).hex();
     let name = format!("layer {}", &name[..12]);

@@ -34,7 +34,6 @@ use user::Helpers;
 use crate::digest::Digest;
 use crate::unpack::FreeSpace;
 
-pub(crate) use blob::LARGEST_DOCUMENT;
 pub(crate) use complete::{LayerRecord, RECORDS};
 pub(crate) use index::{Index, TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;

@@ -7,6 +7,7 @@ mod aufs;
 mod budget;
 mod create;
 mod file;
+mod hiding;
 mod metadata;
 mod open;
 mod parent;
@@ -51,7 +52,7 @@ pub(crate) struct Count {
 }
 
 impl Count {
-    fn add(&mut self, what: impl FnOnce() -> String) {
+    pub(crate) fn add(&mut self, what: impl FnOnce() -> String) {
         if self.number == 0 {
             self.first = what();
         }

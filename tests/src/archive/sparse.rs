@@ -2,14 +2,28 @@
 
 use super::Entry;
 
+/// Pads all pieces but the last one with zeros to whole blocks, as programs write them.
+fn whole_blocks(pieces: &[(u64, &[u8])]) -> Vec<(u64, Vec<u8>)> {
+    let last = pieces.iter().rposition(|(_, data)| !data.is_empty()).unwrap_or(0);
+    let pad = |(nth, (offset, data)): (usize, &(u64, &[u8]))| {
+        let mut data = data.to_vec();
+        if nth < last {
+            data.resize(data.len().next_multiple_of(512), 0);
+        }
+        (*offset, data)
+    };
+    pieces.iter().enumerate().map(pad).collect()
+}
+
 impl Entry {
     /// Creates a sparse file in the old GNU format: pieces of data at their offsets,
     /// and holes between.
     pub fn sparse_gnu(name: &str, pieces: &[(u64, &[u8])], size: u64) -> Self {
-        let numbers = |(offset, data): &(u64, &[u8])| {
+        let pieces = &whole_blocks(pieces);
+        let numbers = |(offset, data): &(u64, Vec<u8>)| {
             format!("{offset:011o}\0{:011o}\0", data.len())
         };
-        let map = |pieces: &[(u64, &[u8])], width| {
+        let map = |pieces: &[(u64, Vec<u8>)], width| {
             let mut map = pieces.iter().map(numbers).collect::<String>().into_bytes();
             map.resize(width, 0);
             map
@@ -49,6 +63,7 @@ impl Entry {
         pieces: &[(u64, &[u8])],
         size: u64,
     ) -> Self {
+        let pieces = &whole_blocks(pieces);
         let data: Vec<u8> =
             pieces.iter().flat_map(|(_, data)| data.iter().copied()).collect();
         let (count, size) = (pieces.len().to_string(), size.to_string());
@@ -66,8 +81,9 @@ impl Entry {
                 })
             }
             "0.1" => {
-                let numbers =
-                    |(offset, data): &(u64, &[u8])| format!("{offset},{}", data.len());
+                let numbers = |(offset, data): &(u64, Vec<u8>)| {
+                    format!("{offset},{}", data.len())
+                };
                 let map = pieces.iter().map(numbers).collect::<Vec<_>>().join(",");
                 Entry { name: b"GNUSparseFile.0/x".into(), ..entry }
                     .pax("GNU.sparse.size", size)
@@ -76,7 +92,7 @@ impl Entry {
                     .pax("GNU.sparse.map", map)
             }
             _ => {
-                let numbers = |(offset, data): &(u64, &[u8])| {
+                let numbers = |(offset, data): &(u64, Vec<u8>)| {
                     format!("{offset}\n{}\n", data.len())
                 };
                 let map = format!(

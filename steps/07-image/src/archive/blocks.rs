@@ -9,9 +9,8 @@ use kit::Failure;
 use tar::Header;
 
 use super::header::{self, BLOCK};
-
-/// The most zeros that may pad an archive after its end, in bytes.
-const LONGEST_PADDING: u64 = 64 << 20;
+use super::overhead::Overhead;
+use crate::limits::LONGEST_PADDING;
 
 /// Reads the headers of an archive. Its `Read` reads the data after the current header.
 pub(super) struct Blocks<R> {
@@ -22,15 +21,18 @@ pub(super) struct Blocks<R> {
     padding: u64,
     /// Whether any block has been read.
     has_begun: bool,
+    overhead: Overhead,
 }
 
 impl<R: Read> Blocks<R> {
     pub(super) fn new(input: R) -> Self {
-        Blocks { input, data_left: 0, padding: 0, has_begun: false }
+        let overhead = Overhead::new();
+        Blocks { input, data_left: 0, padding: 0, has_begun: false, overhead }
     }
 
     /// Skips the data that is left, and reads the next header; None at the end.
     pub(super) fn next_header(&mut self) -> Result<Option<Header>> {
+        self.overhead.add(self.data_left)?;
         self.skip_data_and_padding()?;
         let Some(block) = self.read_block()? else {
             // Some programs write no blocks of zeros at the end.
@@ -44,6 +46,16 @@ impl<R: Read> Blocks<R> {
             return Ok(None);
         }
         header::parse(block).map(Some)
+    }
+
+    /// Counts an entry, which may have some overhead.
+    pub(super) fn add_entry(&mut self) {
+        self.overhead.add_entry();
+    }
+
+    /// Counts bytes that become no file.
+    pub(super) fn add_overhead(&mut self, bytes: u64) -> Result<()> {
+        self.overhead.add(bytes)
     }
 
     /// Begins to read data of this size.

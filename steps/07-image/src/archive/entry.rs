@@ -7,6 +7,7 @@ use tar::{EntryType, Header};
 use super::pax::Records;
 use super::shown;
 use super::sparse::Segment;
+use crate::limits::LONGEST_NAME;
 
 /// The kind of file that an entry creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +61,7 @@ impl Entry {
             |long: &Option<Vec<u8>>, key| long.is_some() && record(key).is_some();
         ensure!(
             !has_both(&long_names.path, "path")
+                && !has_both(&long_names.path, "GNU.sparse.name")
                 && !has_both(&long_names.link, "linkpath"),
             Failure::new(format_args!(
                 "entry {}: a long name of GNU tar's and one of pax",
@@ -86,6 +88,13 @@ impl Entry {
     ) -> Result<Self> {
         let has_nul = path.contains(&0) || link.contains(&0);
         ensure!(!has_nul, Failure::new("a name with a NUL byte"));
+        let longest = path.len().max(link.len());
+        ensure!(
+            longest <= LONGEST_NAME,
+            Failure::new(format_args!(
+                "a name of {longest} bytes: the most is {LONGEST_NAME}"
+            ))
+        );
         let size = match records.number("size")? {
             Some(size) => size, // pax: it overrides the header's
             None => header.entry_size()?,

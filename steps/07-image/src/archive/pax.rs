@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use kit::Failure;
 
 use super::numbers;
+use crate::limits::MOST_RECORDS;
 
 /// The prefix of extended attributes, xattr(7), which all programs took over from star(1).
 pub(super) const ATTRIBUTE_PREFIX: &[u8] = b"SCHILY.xattr.";
@@ -16,9 +17,8 @@ pub(super) const ATTRIBUTE_PREFIX: &[u8] = b"SCHILY.xattr.";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records(Vec<(Vec<u8>, Vec<u8>)>);
 
-/// The most bytes of records that apply to one entry, and the most records.
-const MOST_BYTES: usize = 2 << 20;
-const MOST_RECORDS: usize = 1000;
+/// Keys whose value some programs ignore if it is empty, and others take for 0.
+const NEVER_EMPTY: [&str; 6] = ["path", "linkpath", "size", "uid", "gid", "mtime"];
 
 impl Records {
     /// Adds the records of an extended header.
@@ -28,15 +28,25 @@ impl Records {
                 Failure::new("an extended header (pax) is malformed")
                     .hint("a record is LENGTH KEY=VALUE\\n")
             })?;
+            let is_unclear =
+                value.is_empty() && NEVER_EMPTY.iter().any(|it| it.as_bytes() == key);
+            ensure!(
+                !is_unclear,
+                Failure::new(format_args!(
+                    "an extended header (pax) has an empty {:?}",
+                    String::from_utf8_lossy(key)
+                ))
+                .hint("programs do not agree what it means")
+            );
+            ensure!(
+                self.0.len() < MOST_RECORDS,
+                Failure::new(format_args!(
+                    "an extended header (pax) of more than {MOST_RECORDS} records"
+                ))
+            );
             self.0.push((key.into(), value.into()));
             bytes = rest;
         }
-        let sum: usize =
-            self.0.iter().map(|(key, value)| key.len() + value.len()).sum();
-        ensure!(
-            sum <= MOST_BYTES && self.0.len() <= MOST_RECORDS,
-            Failure::new("extended headers (pax) of more than 2 MiB, or 1000 records")
-        );
         Ok(())
     }
 
@@ -167,8 +177,20 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_removes_an_earlier_value_of_its_key() {
-        assert_eq!(records(b"9 path=a\n8 path=\n").unwrap().get("path"), None);
+    fn an_empty_value_is_refused_where_programs_read_it_in_two_ways() {
+        assert_eq!(records(b"9 path=a\n12 comment=\n").unwrap().get("comment"), None);
+        assert!(records(b"9 path=a\n8 path=\n").is_err());
+    }
+
+    #[test]
+    fn global_headers_leave_only_the_last_value_of_three_keys() {
+        let mut global = Records::default();
+        for text in
+            [&b"9 uid=10\n9 gid=10\n"[..], b"9 uid=20\n11 mtime=1\n", b"13 comment=x\n"]
+        {
+            global.add_global(text).unwrap();
+        }
+        assert_eq!(global.0.len(), 3);
     }
 
     #[test]

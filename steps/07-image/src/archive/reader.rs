@@ -8,14 +8,9 @@ use tar::{EntryType, Header};
 
 use super::blocks::Blocks;
 use super::entry::{Entry, EntryKind, LongNames};
-use super::header::name_of;
+use super::header::{BLOCK, name_of};
 use super::{pax, sparse};
-
-/// The longest name or list of attributes, in bytes: Linux takes names of 4 KiB and
-/// attributes of 64 KiB.
-const LONGEST_EXTENSION: u64 = 1 << 20;
-/// The longest global header, in bytes: git(1) writes about a hundred.
-const LONGEST_GLOBAL: usize = 64 * 1024;
+use crate::limits::{LONGEST_EXTENSION, LONGEST_GLOBAL};
 
 /// Reads a tar archive.
 pub(crate) struct ArchiveReader<R> {
@@ -54,7 +49,10 @@ impl<R: Read> ArchiveReader<R> {
                     self.add_global(&bytes).with_context(name)?;
                 }
                 // GNU tar's label of a volume
-                kind if kind.as_byte() == b'V' => self.blocks.begin_data(size),
+                kind if kind.as_byte() == b'V' => {
+                    self.blocks.add_overhead(BLOCK as u64)?;
+                    self.blocks.begin_data(size);
+                }
                 _ => return self.read_entry(&header, extended).map(Some),
             }
         }
@@ -71,13 +69,15 @@ impl<R: Read> ArchiveReader<R> {
         header: &Header,
         extended: ExtendedHeaders,
     ) -> Result<Entry> {
+        self.blocks.add_entry();
         let records = self.global.clone().overridden_by(extended.records);
         let mut entry = Entry::parse(header, &records, extended.names)?;
         self.blocks.begin_data(entry.size);
-        if entry.kind == EntryKind::File {
-            entry.segments = sparse::segments(header, &records, &mut self.blocks)
-                .with_context(|| entry.name())?;
+        entry.segments = match entry.kind {
+            EntryKind::File => sparse::segments(header, &records, &mut self.blocks),
+            _ => sparse::refuse(&records).map(|()| None),
         }
+        .with_context(|| entry.name())?;
         Ok(entry)
     }
 
@@ -94,6 +94,7 @@ impl<R: Read> ArchiveReader<R> {
                 "a name or attribute of {size} bytes: the most is 1 MiB"
             ))
         );
+        self.blocks.add_overhead(BLOCK as u64 + size)?;
         self.blocks.begin_data(size);
         let mut bytes = Vec::new();
         self.blocks.read_to_end(&mut bytes).context("read the archive")?;
@@ -103,9 +104,10 @@ impl<R: Read> ArchiveReader<R> {
     fn add_global(&mut self, bytes: &[u8]) -> Result<()> {
         ensure!(
             bytes.len() <= LONGEST_GLOBAL,
-            Failure::new(
-                "a global header (pax) of more than 64 KiB, which applies to every entry"
-            )
+            Failure::new(format_args!(
+                "a global header (pax) of {} bytes: the most is 64 KiB",
+                bytes.len()
+            ))
         );
         self.global.add_global(bytes)
     }

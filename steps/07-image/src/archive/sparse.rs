@@ -1,15 +1,17 @@
 //! Sparse files, in the two formats that programs write today: GNU tar's own, and pax
 //! 1.0, which libarchive writes as well. See GNU tar's manual, "Storing Sparse Files".
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 
 use anyhow::{Context, Result, bail, ensure};
 use kit::Failure;
 use tar::{EntryType, GnuExtSparseHeader, Header};
 
-use super::blocks::{Blocks, padding, truncated};
+use super::blocks::{Blocks, truncated};
+use super::header::BLOCK;
 use super::numbers;
 use super::pax::Records;
+use crate::limits::{LARGEST_SPARSE_FILE, MOST_SEGMENTS};
 
 /// A part of a file that has data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +19,6 @@ pub(crate) struct Segment {
     pub(crate) offset: u64,
     pub(crate) length: u64,
 }
-
-/// The most segments of a file.
-const MOST_SEGMENTS: usize = 1 << 20;
 
 /// Reads the segments of a sparse file, and its size with the holes; None for other files.
 ///
@@ -31,6 +30,11 @@ pub(super) fn segments<R: Read>(
     records: &Records,
     blocks: &mut Blocks<R>,
 ) -> Result<Option<(Vec<Segment>, u64)>> {
+    ensure!(
+        !records.has_prefix("SCHILY.realsize"),
+        Failure::new("it is a sparse file of star's format")
+            .hint("programs do not agree how large it is")
+    );
     let (segments, size) = if header.entry_type() == EntryType::GNUSparse {
         read_gnu_segments(header, blocks)?
     } else if records.get("GNU.sparse.major") == Some(b"1") {
@@ -44,8 +48,22 @@ pub(super) fn segments<R: Read>(
         return Ok(None);
     };
     let size = size.ok_or_else(malformed)?;
+    ensure!(
+        size <= LARGEST_SPARSE_FILE,
+        Failure::new(format_args!("a sparse file of {size} bytes: the most is 1 TiB"))
+    );
     check_segments(&segments, size, blocks.data_left())?;
     Ok(Some((segments, size)))
+}
+
+/// Refuses the records of a sparse file for another kind of entry. libarchive applies
+/// them to the file to which a hard link leads.
+pub(super) fn refuse(records: &Records) -> Result<()> {
+    ensure!(
+        !records.has_prefix("GNU.sparse."),
+        Failure::new("it is not a file, and has records of a sparse file")
+    );
+    Ok(())
 }
 
 /// Reads GNU tar's own format (type S). The header has four segments, and the blocks after
@@ -61,12 +79,13 @@ fn read_gnu_segments<R: Read>(
             let (offset, length) = (segment.offset()?, segment.length()?);
             segments.push(Segment { offset, length });
         }
-        ensure!(segments.len() <= MOST_SEGMENTS, malformed());
+        ensure!(segments.len() <= MOST_SEGMENTS, too_many(segments.len() as u64));
         Ok(())
     };
     add(&header.sparse)?;
     let mut has_more = header.is_extended();
     while has_more {
+        blocks.add_overhead(BLOCK as u64)?;
         let mut more = GnuExtSparseHeader::new();
         *more.as_mut_bytes() = blocks.read_block()?.ok_or_else(truncated)?;
         add(&more.sparse)?;
@@ -78,30 +97,54 @@ fn read_gnu_segments<R: Read>(
 /// Reads the format of pax 1.0. The data begins with the number of segments, and the
 /// offset and length of each. Each number is a line, and all are padded to a whole block.
 fn read_pax_segments<R: Read>(blocks: &mut Blocks<R>) -> Result<Vec<Segment>> {
-    let data_before = blocks.data_left();
-    let mut lines = BufReader::with_capacity(1, &mut *blocks);
-    let mut number = || -> Result<u64> {
-        let mut line = Vec::new();
-        let mut lines = lines.by_ref().take(24);
-        lines.read_until(b'\n', &mut line).context("read the archive")?;
-        let number = line.strip_suffix(b"\n").and_then(numbers::parse_decimal);
-        number.ok_or_else(|| malformed().into())
-    };
-    let count = number()?;
-    ensure!(count <= MOST_SEGMENTS as u64, malformed());
-    let segments = (0..count)
-        .map(|_| Ok(Segment { offset: number()?, length: number()? }))
-        .collect::<Result<_>>()?;
-    let mut rest = vec![0; padding(data_before - blocks.data_left()) as usize];
-    blocks.read_exact(&mut rest).context("read the archive")?;
-    Ok(segments)
+    let mut lines = Lines { blocks, block: [0; BLOCK], position: BLOCK };
+    let count = lines.number()?;
+    ensure!(count <= MOST_SEGMENTS as u64, too_many(count));
+    let segment = |_| Ok(Segment { offset: lines.number()?, length: lines.number()? });
+    (0..count).map(segment).collect()
 }
 
-/// Refuses segments that overlap, are not in order, or do not add up to the data.
+/// The longest line, in bytes: a number of 64 bits has 20 digits.
+const LONGEST_LINE: usize = 24;
+
+/// Reads the lines of whole blocks.
+struct Lines<'a, R> {
+    blocks: &'a mut Blocks<R>,
+    block: [u8; BLOCK],
+    position: usize,
+}
+
+impl<R: Read> Lines<'_, R> {
+    fn number(&mut self) -> Result<u64> {
+        let mut line = Vec::new();
+        while line.len() < LONGEST_LINE {
+            match self.byte()? {
+                b'\n' => break,
+                digit => line.push(digit),
+            }
+        }
+        numbers::parse_decimal(&line).ok_or_else(|| malformed().into())
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        if self.position == BLOCK {
+            self.blocks.add_overhead(BLOCK as u64)?;
+            self.blocks.read_exact(&mut self.block).context("read the archive")?;
+            self.position = 0;
+        }
+        self.position += 1;
+        Ok(self.block[self.position - 1])
+    }
+}
+
+/// Refuses segments that overlap, are not in order, or do not add up to the data. All but
+/// the last are whole blocks: GNU tar takes the rest of a block for padding.
 fn check_segments(segments: &[Segment], size: u64, data: u64) -> Result<()> {
     let (mut end, mut sum) = (0, 0u64);
     for segment in segments {
         ensure!(segment.offset >= end, malformed());
+        let is_padded = segment.length > 0 && sum % BLOCK as u64 != 0;
+        ensure!(!is_padded, malformed());
         end = segment.offset.checked_add(segment.length).ok_or_else(malformed)?;
         sum += segment.length; // the sum is at most `end`
     }
@@ -111,4 +154,10 @@ fn check_segments(segments: &[Segment], size: u64, data: u64) -> Result<()> {
 
 fn malformed() -> Failure {
     Failure::new("its list of segments (sparse file) is malformed")
+}
+
+fn too_many(segments: u64) -> Failure {
+    Failure::new(format_args!(
+        "a sparse file of {segments} segments: the most is {MOST_SEGMENTS}"
+    ))
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::store::{LARGEST_DOCUMENT, Store};
+use crate::limits::LARGEST_DOCUMENT;
+use crate::store::Store;
 
 /// The note of a container: the content that must stay in the store while it is alive.
 #[derive(Debug, Default, Serialize, Deserialize)]

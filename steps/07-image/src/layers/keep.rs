@@ -14,7 +14,7 @@ use crate::store::{LayerRecord, Store, open_directory};
 use crate::unpack::reconcile;
 
 /// A layer of an image that is being added.
-pub(super) enum NewLayer {
+pub(crate) enum NewLayer {
     /// The store has it already, complete: its diff id, and its record.
     Complete(Digest, LayerRecord),
     Received(Box<ReceivedLayer>),

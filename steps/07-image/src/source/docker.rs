@@ -10,6 +10,7 @@ use super::{Members, Offer, incoming_layer, platform};
 use crate::digest::Digest;
 use crate::document;
 use crate::image::diff_ids;
+use crate::limits::MOST_NAMES;
 use crate::reference::Reference;
 
 /// An image in `manifest.json`.
@@ -22,9 +23,6 @@ struct ListedImage {
     #[serde(rename = "Layers", default)]
     layers: Option<Vec<String>>,
 }
-
-/// The most names that an image may have.
-const MOST_NAMES: usize = 100;
 
 pub(super) fn offers(members: &Members) -> Result<Vec<Offer<'_>>> {
     let images: Vec<ListedImage> = members.json("manifest.json")?;

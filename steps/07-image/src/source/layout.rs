@@ -12,15 +12,13 @@ use super::{Members, Offer, incoming_layer};
 use crate::digest::Digest;
 use crate::document::{self, Document};
 use crate::image::diff_ids;
+use crate::limits::MOST_NESTED;
 use crate::reference::Reference;
 
 /// The annotations with an image's name: containerd's, which Docker reads, and the
 /// specification's.
 const NAMES: [&str; 2] =
     ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
-
-/// The most indexes that may be nested.
-const MOST_NESTED: usize = 3;
 
 /// A source of documents, by their digests.
 struct Documents<'a> {

@@ -9,9 +9,7 @@ use anyhow::{Context, Result, ensure};
 use kit::Failure;
 
 use crate::archive::{ArchiveReader, EntryKind, shown};
-
-/// The most files that an archive of images may have.
-const MOST_MEMBERS: usize = 10_000;
+use crate::limits::{MOST_MEMBER_NAMES, MOST_MEMBERS};
 
 /// How many bytes are compared at once.
 const BLOCK: usize = 64 * 1024;
@@ -27,35 +25,34 @@ pub(super) struct Extent {
 /// `docker save` once wrote the layers that several images share as links.
 pub(super) fn list_files(file: &File) -> Result<HashMap<String, Extent>> {
     let mut archive = ArchiveReader::new(file);
-    let (mut members, mut links) = (HashMap::new(), Vec::new());
+    let mut listing = Listing::new(file)?;
+    let mut links = Vec::new();
     while let Some(entry) = archive.next()? {
-        ensure!(
-            members.len() + links.len() < MOST_MEMBERS,
-            Failure::new("more than 10,000 files: this is no archive of images")
-        );
         let Ok(name) = str::from_utf8(&entry.path) else { continue };
         let name = strip_top(name).to_string();
         match &entry.kind {
             EntryKind::File if entry.segments.is_none() => {
+                listing.count_name(name.len())?;
                 let extent = Extent { offset: archive.position()?, length: entry.size };
-                add(file, &mut members, name, extent)?;
+                listing.add(name, extent)?;
             }
             EntryKind::SymbolicLink(target) | EntryKind::HardLink(target) => {
+                listing.count_name(2 * name.len() + target.len())?;
                 let is_hard = matches!(entry.kind, EntryKind::HardLink(_));
                 links.extend(str::from_utf8(target).ok().map(|target| {
                     (name.clone(), resolve_link(&name, target, is_hard))
                 }));
             }
-            _ => {}
+            _ => listing.count_name(0)?,
         }
         archive.seek_over_data()?;
     }
     for (name, target) in links {
-        if let Some(extent) = members.get(&target).copied() {
-            add(file, &mut members, name, extent)?;
+        if let Some(extent) = listing.members.get(&target).copied() {
+            listing.add(name, extent)?;
         }
     }
-    Ok(members)
+    Ok(listing.members)
 }
 
 /// Returns a name without the `./` and `/` at its beginning.
@@ -66,28 +63,66 @@ fn strip_top(mut name: &str) -> &str {
     name
 }
 
-/// Adds a file.
-///
-/// # Errors
-/// A file of this name has other content: some programs take the first, some the last.
-fn add(
-    archive: &File,
-    members: &mut HashMap<String, Extent>,
-    name: String,
-    extent: Extent,
-) -> Result<()> {
-    if let Some(earlier) = members.get(&name) {
-        ensure!(
-            is_same(archive, *earlier, extent).context("read the archive")?,
-            Failure::new(format_args!(
-                "{}: it is in the archive twice",
-                shown(name.as_bytes())
-            ))
-            .hint("programs do not agree which of the two counts")
-        );
+/// The files of an archive that have been found.
+struct Listing<'a> {
+    archive: &'a File,
+    /// The size of the archive, in bytes.
+    size: u64,
+    members: HashMap<String, Extent>,
+    /// The number of entries, and the bytes of their names.
+    entries: usize,
+    names: usize,
+    /// How many bytes of files have been compared.
+    compared: u64,
+}
+
+impl<'a> Listing<'a> {
+    fn new(archive: &'a File) -> Result<Self> {
+        let size = archive.metadata().context("fstat")?.len();
+        let members = HashMap::new();
+        Ok(Listing { archive, size, members, entries: 0, names: 0, compared: 0 })
     }
-    members.insert(name, extent);
-    Ok(())
+
+    /// Counts an entry with names of so many bytes.
+    fn count_name(&mut self, bytes: usize) -> Result<()> {
+        self.entries += 1;
+        self.names += bytes;
+        ensure!(
+            self.entries <= MOST_MEMBERS && self.names <= MOST_MEMBER_NAMES,
+            Failure::new(format_args!(
+                "{} files with names of {} bytes: the most is {MOST_MEMBERS}, and {MOST_MEMBER_NAMES} bytes",
+                self.entries, self.names
+            ))
+            .hint("this is no archive of images; `import` takes root file systems")
+        );
+        Ok(())
+    }
+
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// A file of this name has other content: some programs take the first, some the
+    /// last.
+    fn add(&mut self, name: String, extent: Extent) -> Result<()> {
+        if let Some(earlier) = self.members.get(&name) {
+            // Files that are not links have no more bytes together than the archive.
+            self.compared = self.compared.saturating_add(extent.length);
+            let is_same = earlier.offset == extent.offset
+                || self.compared <= self.size
+                    && is_same(self.archive, *earlier, extent)
+                        .context("read the archive")?;
+            ensure!(
+                is_same,
+                Failure::new(format_args!(
+                    "{}: it is in the archive twice",
+                    shown(name.as_bytes())
+                ))
+                .hint("programs do not agree which of the two counts")
+            );
+        }
+        self.members.insert(name, extent);
+        Ok(())
+    }
 }
 
 /// Compares the content of two files.

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use kit::Failure;
@@ -18,10 +18,8 @@ use serde::de::DeserializeOwned;
 use super::input::{SeekableFile, make_seekable, open_input};
 use super::listing::{Extent, list_files};
 use crate::json::{self, Spelling};
-use crate::store::{LARGEST_DOCUMENT, Store, Temporary, open_directory};
-
-/// The most bytes that all documents of a source may have together.
-const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
+use crate::limits::{LARGEST_DOCUMENT, MOST_DOCUMENT_BYTES, MOST_LISTED_LAYERS};
+use crate::store::{Store, Temporary, open_directory};
 
 /// The files of a source.
 pub(crate) struct Members {
@@ -29,6 +27,8 @@ pub(crate) struct Members {
     files: MemberFiles,
     /// The size of all documents that have been read, which stay in memory; in bytes.
     documents: AtomicU64,
+    /// The number of layers that its images list.
+    layers: AtomicUsize,
     _copy: Option<Temporary>,
 }
 
@@ -52,7 +52,8 @@ impl Members {
             let extents = list_files(&file).with_context(|| name.clone())?;
             (MemberFiles::Archive { file: Arc::new(file), extents }, copy)
         };
-        Ok(Members { name, files, documents: AtomicU64::new(0), _copy: copy })
+        let (documents, layers) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Ok(Members { name, files, documents, layers, _copy: copy })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -79,6 +80,19 @@ impl Members {
         }
     }
 
+    /// Counts a layer of an image.
+    pub(super) fn count_layer(&self) -> Result<()> {
+        let before = self.layers.fetch_add(1, Ordering::Relaxed);
+        ensure!(
+            before < MOST_LISTED_LAYERS,
+            Failure::new(format_args!(
+                "{}: its images list more than {MOST_LISTED_LAYERS} layers together",
+                self.name
+            ))
+        );
+        Ok(())
+    }
+
     /// Reads a document.
     pub(crate) fn document(&self, member: &str) -> Result<Vec<u8>> {
         let mut section = self.open(member)?;
@@ -91,7 +105,10 @@ impl Members {
         let before = self.documents.fetch_add(size, Ordering::Relaxed);
         ensure!(
             before + size <= MOST_DOCUMENT_BYTES,
-            failure("its documents are more than 64 MiB together".into())
+            failure(format!(
+                "its documents have {} bytes together: the most is 64 MiB",
+                before + size
+            ))
         );
         let mut bytes = Vec::new();
         section.read_to_end(&mut bytes).with_context(|| format!("read {member}"))?;

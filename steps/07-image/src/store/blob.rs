@@ -8,10 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::Store;
 use crate::digest::Digest;
-
-/// The largest manifest, configuration or index that is read, in bytes. Registries
-/// accept 4 MiB.
-pub(crate) const LARGEST_DOCUMENT: u64 = 4 << 20;
+use crate::limits::LARGEST_DOCUMENT;
 
 impl Store {
     /// Moves a complete blob, whose digest was verified, to its place. A blob that is

@@ -8,9 +8,10 @@ use anyhow::{Context, Result};
 use oci_spec::image::Descriptor;
 use serde::{Deserialize, Serialize};
 
-use super::{LARGEST_DOCUMENT, Store, create_directory};
+use super::{Store, create_directory};
 use crate::digest::Digest;
 use crate::fingerprint::{Depth, fingerprint};
+use crate::limits::LARGEST_DOCUMENT;
 
 /// The directory of the records, in the store.
 pub(crate) const RECORDS: &str = "complete";

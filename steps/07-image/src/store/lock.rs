@@ -1,15 +1,21 @@
 //! The locks of a store. Adding needs the shared lock, removing the exclusive one. See
 //! flock(2): the kernel releases a lock when the process ends, however it ends.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::fs::OFlags;
 
 use super::Store;
+
+/// How long a command waits for a lock before it says so.
+const QUIET_WAIT: Duration = Duration::from_secs(1);
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// A lock, which is released when this is dropped.
 #[derive(Debug)]
@@ -28,27 +34,57 @@ impl Store {
             file => file,
         };
         let file = file.with_context(|| format!("open({})", path.display()))?;
-        file.lock_shared().context("flock(lock, LOCK_SH)")?;
+        let blocker = "removes images of";
+        self.wait_for(&file, File::try_lock_shared, File::lock_shared, blocker)
+            .context("flock(lock, LOCK_SH)")?;
         Ok(Lock(file))
     }
 
     /// Takes the exclusive lock, after all shared ones are released. While it is held,
     /// no image is added and no container is started.
     pub(crate) fn lock_exclusive(&self) -> Result<Lock> {
-        self.lock_file_exclusive("lock")
+        let blocker = "adds or reads images of";
+        self.lock_file_exclusive("lock", blocker)
     }
 
     /// Takes the lock of the names: one process at a time changes the list of images or
     /// writes a document.
     pub(crate) fn lock_names(&self) -> Result<Lock> {
-        self.lock_file_exclusive("names.lock")
+        self.lock_file_exclusive("names.lock", "changes the list of images of")
     }
 
-    fn lock_file_exclusive(&self, name: &str) -> Result<Lock> {
+    fn lock_file_exclusive(&self, name: &str, blocker: &str) -> Result<Lock> {
         let path = self.path().join(name);
         let file = open(&path).with_context(|| format!("open({})", path.display()))?;
-        file.lock().with_context(|| format!("flock({name}, LOCK_EX)"))?;
+        self.wait_for(&file, File::try_lock, File::lock, blocker)
+            .with_context(|| format!("flock({name}, LOCK_EX)"))?;
         Ok(Lock(file))
+    }
+
+    /// Waits for a lock, and after a second says what the command that holds it does.
+    fn wait_for(
+        &self,
+        file: &File,
+        try_lock: fn(&File) -> std::result::Result<(), TryLockError>,
+        lock: fn(&File) -> io::Result<()>,
+        blocker: &str,
+    ) -> io::Result<()> {
+        let start = Instant::now();
+        loop {
+            match try_lock(file) {
+                Err(TryLockError::WouldBlock) if start.elapsed() < QUIET_WAIT => {
+                    sleep(BETWEEN_TRIES);
+                }
+                Err(TryLockError::WouldBlock) => break,
+                Err(TryLockError::Error(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+        kit::notice(format_args!(
+            "waiting for another command, which {blocker} the store {}",
+            self.path().display()
+        ));
+        lock(file)
     }
 }
 

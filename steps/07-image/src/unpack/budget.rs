@@ -1,5 +1,5 @@
-//! Limits how much an archive may unpack to: a small archive may become very large, and
-//! fill the disk.
+//! Limits how much the layers of an image may unpack to: a small archive may become very
+//! large, and fill the disk or the memory.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::Result;
 use bytesize::ByteSize;
 use kit::Failure;
+
+use crate::limits::{MOST_ENTRIES, MOST_NOTED_NAMES};
 
 /// The free space of a file system.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +22,20 @@ pub(crate) struct FreeSpace {
 pub(crate) struct Budget {
     bytes: AtomicU64,
     files: AtomicU64,
+    names: AtomicU64,
     free: FreeSpace,
 }
 
+/// About how many bytes of memory a noted name takes in addition to its own.
+const MEMORY_OF_NAME: u64 = 64;
+
 impl Budget {
     pub(crate) fn new(free: FreeSpace) -> Self {
+        let free = FreeSpace { files: free.files.min(MOST_ENTRIES), ..free };
         Budget {
             bytes: AtomicU64::new(free.bytes),
             files: AtomicU64::new(free.files),
+            names: AtomicU64::new(MOST_NOTED_NAMES),
             free,
         }
     }
@@ -41,14 +49,23 @@ impl Budget {
         let free = self.free.files;
         spend(&self.files, 1, format_args!("{free} files that there is room for"))
     }
+
+    /// Spends the memory of a name that is kept. Returns whether there was room for it.
+    pub(super) fn spend_name(&self, name: &[u8]) -> bool {
+        subtract(&self.names, name.len() as u64 + MEMORY_OF_NAME)
+    }
 }
 
 fn spend(left: &AtomicU64, amount: u64, free: impl Display) -> Result<()> {
-    let subtract = |left: u64| left.checked_sub(amount);
-    match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Failure::new(format_args!("it unpacks to more than the {free}"))
-            .hint("make room, or choose another --store; or do not trust the archive")
-            .into()),
+    if subtract(left, amount) {
+        return Ok(());
     }
+    Err(Failure::new(format_args!("it unpacks to more than the {free}"))
+        .hint("make room, or choose another --store; or do not trust the archive")
+        .into())
+}
+
+fn subtract(left: &AtomicU64, amount: u64) -> bool {
+    let subtract = |left: u64| left.checked_sub(amount);
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract).is_ok()
 }

@@ -5,6 +5,7 @@
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytesize::ByteSize;
 use kit::Failure;
 use rustix::fs::{
     AtFlags, FileType, Mode, Timestamps, chmodat, fstat, futimens, mkdirat, statat,
@@ -16,9 +17,7 @@ use super::open::{open_at, open_beneath};
 use super::whiteout::{is_whiteout, set_opaque};
 use super::{Unpacker, path, remove};
 use crate::archive::shown;
-
-/// The most directories that an archive may imply.
-const MOST_IMPLIED: usize = 100_000;
+use crate::limits::MOST_NOTED_NAMES;
 
 /// A directory in which entries are being created.
 pub(super) struct OpenParent {
@@ -62,7 +61,7 @@ impl Unpacker<'_> {
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         for end in slashes.map(|(at, _)| at).chain([path.len()]) {
             let path = &path[..end];
-            above = match open_beneath(self.top, path) {
+            above = match open_at(&above, path::split(path).1) {
                 Err(Errno::NOENT | Errno::NOTDIR) => {
                     let before =
                         times_of(&fstat(&above).context("fstat(a directory)")?);
@@ -89,8 +88,12 @@ impl Unpacker<'_> {
             });
         }
         ensure!(
-            self.unpacked.implied.len() < MOST_IMPLIED,
-            Failure::new("the archive leaves out more than 100,000 directories")
+            self.budget.spend_name(path),
+            Failure::new(format_args!(
+                "the archive does not list {} directories of files or more, whose names take more than {} together with those of whiteouts",
+                self.unpacked.implied.len() + 1,
+                ByteSize(MOST_NOTED_NAMES).display()
+            ))
         );
         let context = "create a directory above it";
         mkdirat(above, name, Mode::from(0o755)).context(context)?;

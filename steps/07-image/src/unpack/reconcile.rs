@@ -8,16 +8,19 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use kit::Failure;
 use rustix::fs::{
     AtFlags, FileType, Mode, Stat, fstat, futimens, mknodat, statat, unlinkat,
 };
 use rustix::io::Errno;
 
+use super::hiding::Hiding;
 use super::metadata::{copy_metadata, times_of};
-use super::open::{open_at, open_beneath};
-use super::whiteout::{is_opaque, is_whiteout};
+use super::open::open_beneath;
+use super::whiteout::is_whiteout;
 use super::{Unpacked, path};
+use crate::limits::MOST_LOOKUPS;
 use crate::store::open_directory;
 
 /// Reconciles a layer's tree with the layers `below` it, the lowest first.
@@ -27,9 +30,18 @@ pub(crate) fn reconcile(
     below: &[PathBuf],
 ) -> Result<()> {
     let Unpacked { implied, whiteouts, .. } = unpacked;
+    let count = implied.len() + whiteouts.len();
+    ensure!(
+        count.saturating_mul(below.len()) <= MOST_LOOKUPS,
+        Failure::new(format_args!(
+            "a layer has {count} whiteouts and directories that it does not list, above {} layers: the most is {MOST_LOOKUPS} lookups",
+            below.len()
+        ))
+    );
     // In reverse order: the paths below a directory come before it.
     let mut paths: BTreeSet<&Vec<u8>> = whiteouts.iter().collect();
     paths.extend(implied.iter().filter(|path| !path.is_empty()));
+    let mut hiding: Vec<_> = (0..=below.len()).map(|_| Hiding::default()).collect();
     for path in paths.into_iter().rev() {
         let (above, name) = path::split(path);
         let Ok(parent) = open_beneath(tree, above) else { continue };
@@ -41,7 +53,7 @@ pub(crate) fn reconcile(
         if !is_whiteout(&found) && !is_implied {
             continue;
         }
-        let hidden = find_visible(tree, below, path)?;
+        let hidden = find_visible(tree, below, path, &mut hiding)?;
         let is_whiteout = whiteouts.contains(path);
         if is_directory
             && hidden.as_ref().is_some_and(self::is_directory)
@@ -88,41 +100,29 @@ fn find_visible(
     tree: &OwnedFd,
     below: &[PathBuf],
     path: &[u8],
+    hiding: &mut [Hiding],
 ) -> Result<Option<Stat>> {
-    let (above, _) = path::split(path);
-    if hides_lower(tree, above)? {
+    let (above, name) = path::split(path);
+    let mut hiding = hiding.iter_mut();
+    let mut hides_lower = |layer: &OwnedFd| match hiding.next() {
+        Some(hiding) => hiding.hides_lower(layer, above),
+        None => Ok(false),
+    };
+    if below.is_empty() || hides_lower(tree)? {
         return Ok(None);
     }
     for layer in below.iter().rev() {
         let layer = &open_directory(layer)?;
-        let (above, name) = path::split(path);
         if let Ok(directory) = open_beneath(layer, above)
             && let Ok(found) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
         {
             return Ok(Some(found).filter(|found| !is_whiteout(found)));
         }
-        if hides_lower(layer, above)? {
+        if hides_lower(layer)? {
             return Ok(None);
         }
     }
     Ok(None)
-}
-
-/// Tells whether a layer hides what lower layers have in a directory: in this layer the
-/// path, or a part of it, is opaque or no directory.
-fn hides_lower(layer: &OwnedFd, path: &[u8]) -> Result<bool> {
-    let mut here = open_beneath(layer, b"").context("open(a layer)")?;
-    for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-        here = match open_at(&here, path::split(part).1) {
-            Ok(directory) => directory,
-            Err(Errno::NOENT) => return Ok(false),
-            Err(_) => return Ok(true),
-        };
-        if is_opaque(&here) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Completes the directories that the archive only implies: they get the metadata that

@@ -1,7 +1,8 @@
-//! Removes files and whole directories, by descriptor.
+//! Removes files and whole directories, by descriptor. The work grows with the number of
+//! files alone, however deep they are.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use anyhow::{Context, Result};
@@ -14,12 +15,11 @@ use super::open::open_at;
 const MOST_OPEN: usize = 200;
 
 /// Removes the file or directory of this name, with everything below it. A name that is
-/// missing is no error.
+/// missing is no error. After an error, another call removes the rest.
 pub(crate) fn remove(parent: &OwnedFd, name: &OsStr) -> Result<()> {
-    let directory = || format!("openat({})", name.display());
     match unlink(parent, name) {
         Err(Errno::NOTEMPTY | Errno::EXIST) => {
-            remove_all(open_at(parent, name).with_context(directory)?)?;
+            Removal::open(parent, name)?.remove_all()?;
             unlink(parent, name)
         }
         unlinked => unlinked,
@@ -27,69 +27,117 @@ pub(crate) fn remove(parent: &OwnedFd, name: &OsStr) -> Result<()> {
     .with_context(|| format!("unlinkat({})", name.display()))
 }
 
-/// Removes everything in a directory. It does not recurse: an archive may be deeper than
+/// A directory that is being removed. It does not recurse: an archive may be deeper than
 /// our stack.
-fn remove_all(top: OwnedFd) -> Result<()> {
-    let mut parents: Vec<(OwnedFd, OsString)> = Vec::new();
-    let mut here = top;
-    loop {
-        if let Some(name) = remove_files(&here)? {
-            if parents.len() >= MOST_OPEN {
-                flatten(&parents[0].0, &here, &name)?;
-                continue;
-            }
-            let below = open_at(&here, &name)
-                .with_context(|| format!("openat({})", name.display()))?;
-            parents.push((std::mem::replace(&mut here, below), name));
-        } else if let Some((parent, name)) = parents.pop() {
-            unlink(&parent, &name)
-                .with_context(|| format!("unlinkat({})", name.display()))?;
-            here = parent;
-        } else {
-            return Ok(());
-        }
-    }
+struct Removal {
+    top: OpenDirectory,
+    /// The directories on the way from the top to the one that is being emptied.
+    below: Vec<OpenDirectory>,
+    /// How many directories have been moved to the top.
+    moved: u64,
 }
 
-/// Removes the files and the empty directories in a directory, up to the first
-/// directory that is not empty, and returns its name.
-fn remove_files(here: &OwnedFd) -> Result<Option<OsString>> {
-    for entry in Dir::read_from(here).context("getdents64(a directory)")? {
+/// A directory whose entries are read one after the other.
+struct OpenDirectory {
+    name: OsString,
+    entries: Dir,
+}
+
+impl OpenDirectory {
+    fn open(parent: impl AsFd, name: &OsStr) -> Result<Self> {
+        let opened = open_at(parent, name).and_then(Dir::new);
+        let entries = opened.with_context(|| format!("openat({})", name.display()))?;
+        Ok(OpenDirectory { name: name.into(), entries })
+    }
+
+    /// Removes the next entry.
+    fn remove_next(&mut self) -> Result<Removed> {
+        let Some(entry) = self.entries.read() else { return Ok(Removed::All) };
         let entry = entry.context("getdents64(a directory)")?;
         let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
         if name == "." || name == ".." {
-            continue;
+            return Ok(Removed::One);
         }
-        match unlink(here, &name) {
-            Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(Some(name)),
-            unlinked => {
-                unlinked.with_context(|| format!("unlinkat({})", name.display()))?
+        match unlink(self.entries.fd()?, &name) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(Removed::NotEmpty(name)),
+            unlinked => unlinked
+                .map(|()| Removed::One)
+                .with_context(|| format!("unlinkat({})", name.display())),
+        }
+    }
+}
+
+/// The part of a directory that has been removed.
+enum Removed {
+    /// An entry.
+    One,
+    /// Nothing: the next entry is a directory of this name, which is not empty.
+    NotEmpty(OsString),
+    /// All entries.
+    All,
+}
+
+impl Removal {
+    fn open(parent: &OwnedFd, name: &OsStr) -> Result<Self> {
+        let top = OpenDirectory::open(parent, name)?;
+        Ok(Removal { top, below: Vec::new(), moved: 0 })
+    }
+
+    /// Removes everything in the directory.
+    fn remove_all(&mut self) -> Result<()> {
+        let mut moved_before = 0;
+        loop {
+            let may_open = self.below.len() < MOST_OPEN;
+            let here = self.below.last_mut().unwrap_or(&mut self.top);
+            match here.remove_next()? {
+                Removed::One => {}
+                Removed::NotEmpty(name) if may_open => {
+                    let below = OpenDirectory::open(here.entries.fd()?, &name)?;
+                    self.below.push(below);
+                }
+                Removed::NotEmpty(name) => self.move_to_top(&name)?,
+                Removed::All => {
+                    if let Some(OpenDirectory { name, .. }) = self.below.pop() {
+                        let parent = self.below.last().unwrap_or(&self.top);
+                        unlink(parent.entries.fd()?, &name)
+                            .with_context(|| format!("unlinkat({})", name.display()))?;
+                    } else if self.moved > moved_before {
+                        // The top has got more entries since it was read.
+                        moved_before = self.moved;
+                        self.top.entries.rewind();
+                    } else {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
-    Ok(None)
+
+    /// Moves a directory of the deepest open one to the top. There it can be removed with
+    /// fewer open directories. No directory is moved twice.
+    fn move_to_top(&mut self, name: &OsStr) -> Result<()> {
+        let here = self.below.last().unwrap_or(&self.top).entries.fd()?;
+        let top = self.top.entries.fd()?;
+        loop {
+            let moved = format!(".kiste-moved-{}", self.moved);
+            self.moved += 1;
+            // A killed process may have left directories of these names.
+            match renameat_with(here, name, top, &moved, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                done => return done.context("renameat2(a deep directory)"),
+            }
+        }
+    }
 }
 
 /// Removes a file or an empty directory; a name that is missing is no error.
-fn unlink(directory: &OwnedFd, name: &OsStr) -> rustix::io::Result<()> {
+fn unlink(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<()> {
+    let directory = directory.as_fd();
     let unlinked = match unlinkat(directory, name, AtFlags::empty()) {
         Err(Errno::ISDIR) => unlinkat(directory, name, AtFlags::REMOVEDIR),
         unlinked => unlinked,
     };
     if unlinked == Err(Errno::NOENT) { Ok(()) } else { unlinked }
-}
-
-/// Moves a directory to the top of the directory that is being removed. There it can be
-/// removed with fewer open directories.
-fn flatten(top: &OwnedFd, here: &OwnedFd, name: &OsStr) -> Result<()> {
-    for number in 0u64.. {
-        let flat = format!(".kiste-flat-{number}");
-        match renameat_with(here, name, top, &flat, RenameFlags::NOREPLACE) {
-            Err(Errno::EXIST) => {}
-            done => return done.context("renameat2(a deep directory)"),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -109,5 +157,27 @@ mod tests {
         }
         remove(&top, "d".as_ref()).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    /// Each directory is moved by one call, although all get names beside each other.
+    #[test]
+    fn the_work_grows_with_the_number_of_directories_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
+        let make = |above: &OwnedFd, name: &str| {
+            rustix::fs::mkdirat(above, name, Mode::from(0o755)).unwrap();
+            open_at(above, name.as_ref()).unwrap()
+        };
+        let mut here = make(&top, "d");
+        for _ in 0..MOST_OPEN {
+            here = make(&here, "d");
+        }
+        for number in 0..500 {
+            make(&make(&here, &format!("d{number}")), "d");
+        }
+        let mut removal = Removal::open(&top, "d".as_ref()).unwrap();
+        removal.remove_all().unwrap();
+        assert_eq!(removal.moved, 500);
+        unlink(&top, "d".as_ref()).unwrap();
     }
 }

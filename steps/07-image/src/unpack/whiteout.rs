@@ -13,14 +13,12 @@ use rustix::io::Errno;
 
 use super::Unpacker;
 use super::open::{open_at, open_beneath};
+use crate::limits::MOST_WHITEOUTS;
 
 /// The beginning of a whiteout's name in an archive.
 pub(crate) const WHITEOUT_PREFIX: &str = ".wh.";
 /// The name of an opaque whiteout, which makes its directory opaque.
 pub(crate) const OPAQUE_WHITEOUT: &str = ".wh..wh..opq";
-
-/// The most whiteouts of a layer that are compared with the layers below.
-const MOST_NOTED: usize = 10_000;
 
 /// Overlayfs's attribute of an opaque directory. It is in the `user.` namespace (mount
 /// option `userxattr`), since only root may set others.
@@ -108,12 +106,15 @@ impl Unpacker<'_> {
     fn note_whiteout(&mut self, name: &OsStr) {
         let above = self.parent.as_ref().map_or(&[][..], |parent| &parent.path);
         let whiteouts = &mut self.unpacked.whiteouts;
-        if whiteouts.len() < MOST_NOTED {
-            let name = name.as_bytes();
-            whiteouts.insert(match above {
-                [] => name.to_vec(),
-                above => [above, name].join(&b'/'),
-            });
+        let name = match above {
+            [] => name.as_bytes().to_vec(),
+            above => [above, name.as_bytes()].join(&b'/'),
+        };
+        if whiteouts.len() < MOST_WHITEOUTS
+            && !whiteouts.contains(&name)
+            && self.budget.spend_name(&name)
+        {
+            whiteouts.insert(name);
         }
     }
 
