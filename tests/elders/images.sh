@@ -99,3 +99,21 @@ interrupted-save() {
     done
     rm -rf large* archive saved
 }
+
+# A container makes a file that layers have no name for, and is committed.
+reserved-name() {
+    image plain
+    for program in docker podman kiste; do
+        is_here "$program" || continue
+        load "$program" plain.tar >/dev/null
+        if [ "$program" = kiste ]; then
+            try kiste engine kiste --network none --commit committed:1 plain:1 touch /etc/.wh.passwd
+        else
+            local options=(--name committed)
+            [ "$program" = docker ] || options+=(--ulimit host --cgroup-parent "/$parent")
+            "$program" run "${options[@]}" --network none plain:1 touch /etc/.wh.passwd
+            "$program" commit committed committed:1 >/dev/null 2>&1 && "$program" rm committed >/dev/null
+        fi
+        try "$program" engine "$program" --network none committed:1 ls /etc/passwd
+    done
+}

@@ -58,3 +58,21 @@ killed-runtime() {
         "$program" delete --force x 2>/dev/null || true
     done
 }
+
+# Signals TERM come 0.4, 0.8, 1.2 … 40 ms after the start. The command ends by itself.
+interrupted-start() {
+    command -v runc >/dev/null || return 0
+    bundle_with '"sleep", "0.3"'
+    for program in runc crun kiste; do
+        is_here "$program" || continue
+        left=0
+        for step in $(seq 100); do
+            run=("$program" run --bundle bundle x)
+            [ "$program" != kiste ] || run=("$kiste" run --network none --rootfs bundle/rootfs sleep 0.3)
+            timeout --signal TERM "$(printf '0.0%03d' $((step * 4)))" "${run[@]}" >/dev/null 2>&1 || true
+            [ -z "$(ls -A "/run/$program" 2>/dev/null)" ] || left=$((left + 1))
+            "$program" delete --force x >/dev/null 2>&1 || true
+        done
+        try "$program" echo "$left of 100 starts have left something in /run/$program"
+    done
+}
