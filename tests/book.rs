@@ -3,6 +3,7 @@
 
 mod book {
     pub mod compare;
+    pub mod elders;
     pub mod host;
     pub mod idle;
     pub mod includes;
@@ -34,8 +35,8 @@ use book::host::Host;
 use book::pages::{Book, Page};
 use book::run_page::{Lane, Skipped};
 use book::{
-    includes, labels, links, names, page_locks, pictures, pointers, run_page, summary,
-    tasks, template, tools, transcript, width,
+    elders, includes, labels, links, names, page_locks, pictures, pointers, run_page,
+    summary, tasks, template, tools, transcript, width,
 };
 
 #[test]
@@ -98,6 +99,11 @@ fn no_transcript_uses_a_fixed_name_in_tmp() {
     assert_no_problems(names::check);
 }
 
+#[test]
+fn every_row_of_better_than_its_elders_has_a_test_and_can_be_tried_again() {
+    assert_no_problems(elders::check);
+}
+
 /// Makes one test for each page, and the list of the pages that have a test.
 macro_rules! run_pages {
     ($($name:ident: $page:literal),* $(,)?) => {
@@ -119,6 +125,7 @@ run_pages! {
     chapter_6_prints_what_it_shows: "book/src/06-user.md",
     chapter_7_prints_what_it_shows: "book/src/07-image.md",
     chapter_8_prints_what_it_shows: "book/src/08-network.md",
+    better_than_its_elders_prints_what_it_shows: "book/src/elders.md",
     how_do_we_know_prints_what_it_shows: "book/src/proof.md",
     the_errno_table_prints_what_it_shows: "book/src/errno.md",
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",

@@ -85,6 +85,14 @@ fn only_the_host_reaches_a_port_at_127_0_0_1() {
         world.sh_on_host("cat /proc/sys/net/ipv4/conf/out0/route_localnet").out.trim(),
         "0"
     );
+    // A neighbour that has a route to the container's network sends past the port.
+    let lease = lease(&world, "kiste");
+    let ip = lease["addresses"][0].as_str().unwrap();
+    world.sh_on_host(&fetch(ip)).assert_stdout("hello");
+    world
+        .sh_on_other_host(&format!("ip route add 10.77.0.0/24 via {}", net::HOST))
+        .exits(0);
+    assert_ne!(world.sh_on_other_host(&format!("curl -sS -m2 http://{ip}/i")).code, 0);
     drop(running);
     world.assert_unchanged();
 }
