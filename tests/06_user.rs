@@ -30,6 +30,8 @@ mod maps;
 mod options;
 #[path = "06_user/outlives.rs"]
 mod outlives;
+#[path = "06_user/overwrite.rs"]
+mod overwrite;
 #[path = "06_user/owners.rs"]
 mod owners;
 #[path = "06_user/root.rs"]
