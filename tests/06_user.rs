@@ -16,6 +16,8 @@ mod delegated;
 mod doctor;
 #[path = "06_user/explain.rs"]
 mod explain;
+#[path = "06_user/exposed.rs"]
+mod exposed;
 #[path = "06_user/hostile.rs"]
 mod hostile;
 #[path = "06_user/kernel.rs"]
