@@ -48,6 +48,6 @@ pub use id::{Id, host_name, random};
 pub use liveness::liveness;
 pub use output::{notice, print, warn, warn_error};
 pub use process_identity::{Liveness, ProcessIdentity};
-pub use run_dir::{Abandoned, Owner, RunDir};
+pub use run_dir::{Abandoned, Keeper, Owner, RunDir};
 pub use state_file::STATE_FILE;
 pub use write_whole::{Durability, unfinished_name, write_whole};
