@@ -113,6 +113,7 @@ main() {
     esac
     install_tree
     say "made $dest: $made_of"
+    warn_of_setuid
 }
 
 parse_arguments() {
@@ -249,6 +250,31 @@ install_tree() {
         die "cannot put the tree at $dest: ${reason:-another process has just created it}" \
             "is another process writing there? If not: $hint_directory"
     }
+}
+
+# A set-user-ID program of root's in the tree is one on this machine, for every user who can reach it. The
+# archives whose digests are pinned here are trusted.
+warn_of_setuid() {
+    case $(id -u)$made_of in 0*"SHA-512 not verified"*) ;; *) return 0 ;; esac
+    every_user_may_enter "$dest" || return 0
+    found=$(find "$dest" -xdev -type f -user 0 -perm -4000 2>/dev/null | head -n 1)
+    [ -n "$found" ] || return 0
+    say "warning: $found is a set-user-ID program of root's, and every user of this machine can run it"
+    printf 'hint: %s\n' "move $dest into a directory that only root can enter (chmod 700)" >&2
+}
+
+# Whether no directory from / down to this one is closed to all but root.
+every_user_may_enter() {
+    directory=$1
+    while :; do
+        # ls -ldn: mode, links, uid, gid; the mode as drwxr-x---.
+        line=$(ls -ldn -- "$directory") || return 1
+        case $(echo "$line" | tr -s ' ' | cut -d ' ' -f 1,3,4) in
+            d?????[-S]??[-T]*' 0 '* | d????????[-T]*' 0 0') return 1 ;;
+        esac
+        [ "$directory" != / ] || return 0
+        directory=$(dirname -- "$directory")
+    done
 }
 
 # Does rename(2). A plain mv would move the tree *into* a directory that somebody has created there meanwhile,

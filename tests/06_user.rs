@@ -4,6 +4,8 @@
 //! Most tests run as root, and make their own user, with or without subordinate ids
 //! (`kiste_tests::User`). Some tests use the user that runs them, unless that is root.
 
+use std::os::unix::fs::PermissionsExt;
+
 use kiste_tests::{Fixture, Step, User, step};
 
 #[path = "06_user/account.rs"]
@@ -16,6 +18,8 @@ mod delegated;
 mod doctor;
 #[path = "06_user/explain.rs"]
 mod explain;
+#[path = "06_user/exposed.rs"]
+mod exposed;
 #[path = "06_user/hostile.rs"]
 mod hostile;
 #[path = "06_user/kernel.rs"]
@@ -30,6 +34,8 @@ mod maps;
 mod options;
 #[path = "06_user/outlives.rs"]
 mod outlives;
+#[path = "06_user/overwrite.rs"]
+mod overwrite;
 #[path = "06_user/owners.rs"]
 mod owners;
 #[path = "06_user/root.rs"]
@@ -56,6 +62,9 @@ fn root() -> Option<Fixture> {
 /// `--userns auto` needs them.
 fn root_with_idmapped_mounts() -> Option<Fixture> {
     let fixture = root()?;
+    // As root is advised: no other user can reach the files of the container.
+    let closed = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(fixture.dir(), closed).unwrap();
     let tried = fixture.run(&["--userns", "auto"], &["true"]);
     (!tried.lacks_idmapped_mounts()).then_some(fixture)
 }

@@ -2,6 +2,7 @@
 //! has left behind.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use kiste_tests::{Fixture, Ran, Running, eventually, explain, host};
@@ -282,27 +283,51 @@ const WITHOUT_V2: [&str; 7] = [
     "sh",
 ];
 
-/// The runtime notes its cgroups before it makes them, so `gc` finds them even if the
-/// runtime died in between.
-#[test]
-fn gc_finds_every_cgroup_of_a_runtime_that_died_while_it_made_them() {
-    let Some(fixture) = fixture() else { return };
-    // As if a runtime had died after it made two cgroups in the first hierarchy: the
-    // parent and the container's own.
-    let id = "0123456789ab";
-    let run_dir = fixture.run_dirs().join(id);
-    fs::create_dir_all(&run_dir).unwrap();
+/// The id of a container whose runtime has died.
+const DEAD: &str = "0123456789ab";
+
+/// Notes the parent and the container's own cgroup in each hierarchy, as a runtime does
+/// before it makes them. Returns their paths.
+fn note_cgroups(fixture: &Fixture) -> Vec<PathBuf> {
     let parents = host::cgroup_mounts()
         .into_iter()
         .map(|mount| mount.join(fixture.cgroup_parent()));
     let noted: Vec<_> =
-        parents.flat_map(|parent| [parent.clone(), parent.join(id)]).collect();
+        parents.flat_map(|parent| [parent.clone(), parent.join(DEAD)]).collect();
     let note: String =
         noted.iter().map(|path| format!("{}\n", path.display())).collect();
+    let run_dir = fixture.run_dirs().join(DEAD);
+    fs::create_dir_all(&run_dir).unwrap();
     fs::write(run_dir.join("cgroups"), note).unwrap();
-    fs::create_dir(&noted[0]).unwrap();
+    noted
+}
+
+/// The runtime notes its cgroups before it makes them, so `gc` finds them even if the
+/// runtime died in between.
+#[test]
+fn gc_finds_every_cgroup_of_a_runtime_that_died_while_it_made_them() {
+    let fixture = fixture().filter(|fixture| fixture.step().is_ours());
+    let Some(fixture) = fixture else { return };
+    // As if a runtime had died after it made two cgroups in the first hierarchy: the
+    // parent, with the sticky bit, and the container's own.
+    let noted = note_cgroups(&fixture);
+    fs::DirBuilder::new().mode(0o1755).create(&noted[0]).unwrap();
     fs::create_dir(&noted[1]).unwrap();
-    gc(&fixture).assert_stdout(id);
+    gc(&fixture).assert_stdout(DEAD);
     assert!(noted.iter().all(|path| !path.exists()), "{noted:?}");
-    assert!(!run_dir.exists());
+    assert!(!fixture.run_dirs().join(DEAD).exists());
+}
+
+/// The runtime noted a parent that was missing, and died. Meanwhile the administrator
+/// has made a cgroup of that name.
+#[test]
+fn gc_keeps_a_parent_that_the_administrator_has_made() {
+    let Some(fixture) = fixture() else { return };
+    let parent = note_cgroups(&fixture).swap_remove(0);
+    fs::create_dir(&parent).unwrap();
+    gc(&fixture).assert_stdout(DEAD);
+    assert!(parent.exists(), "gc has removed it");
+    fixture.run(&[], &["true"]).exits(0);
+    assert!(parent.exists(), "gc has marked it, and the last container has removed it");
+    fs::remove_dir(&parent).unwrap();
 }

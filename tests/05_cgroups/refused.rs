@@ -212,3 +212,14 @@ fn the_error_for_a_memory_limit_that_is_too_low_for_the_start_has_a_hint() {
         Vec::<std::path::PathBuf>::new()
     );
 }
+
+/// Each missing level of the parent is noted with its whole path, for `gc`.
+#[test]
+fn a_parent_with_so_many_levels_that_gc_could_not_read_the_note_is_refused() {
+    let Some(fixture) = fixture() else { return };
+    let parent = format!("{}{}", fixture.cgroup_parent(), "/level".repeat(300));
+    let ran = fixture.run(&["--cgroup-parent", &parent], &COMMAND);
+    assert_refused(&fixture, &ran)
+        .assert_stderr_contains("a note longer than 65536 bytes")
+        .assert_stderr_contains("--cgroup-parent: fewer levels");
+}

@@ -1,6 +1,6 @@
 //! The options of this step and of the steps below.
 
-use kiste_tests::{explain, help, net};
+use kiste_tests::{explain, help, net, options};
 
 use crate::{this_step, world};
 
@@ -46,6 +46,9 @@ fn every_option_of_the_earlier_steps_works() {
         .assert_stderr_contains("RTM_NEWLINK(")
         .assert_stderr_contains("nf_tables(");
     explain::narrates_each_step_alone(&this_step(), |how| world.run(&[how], &["true"]));
+    options::assert_program_is_out_of_reach(
+        &world.start(&["--init"], &["sleep", "300"]),
+    );
     world
         .run(&["--pids-limit", "20", "--init"], &["ping", "-c1", "-W3", net::OUTSIDE])
         .exits(0);

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -178,9 +178,8 @@ impl Tracer<'_> {
     /// Returns whether a process of the runtime has executed another program: the
     /// command. Programs that lead to the runtime (sh, nsenter) do not count.
     fn became_command(&mut self, pid: Pid) -> bool {
-        let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let was_runtime = self.processes.contains_key(&pid);
-        match exe == self.program.exe {
+        match self.runs_runtime(pid) {
             // The process is in the call of execve, whose return follows.
             true if !was_runtime => drop(self.add_process(pid, Some(None))),
             true => {}
@@ -290,9 +289,18 @@ impl Tracer<'_> {
         }
     }
 
+    /// Returns whether a process executes the runtime's program, a mount of it, or the
+    /// copy in memory that an ordinary user's runtime makes of it.
     fn runs_runtime(&self, pid: Pid) -> bool {
-        fs::read_link(format!("/proc/{pid}/exe"))
-            .is_ok_and(|exe| exe == self.program.exe)
+        let link = PathBuf::from(format!("/proc/{pid}/exe"));
+        let inode = |path: &Path| {
+            fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+        };
+        let name = self.program.exe.file_name().unwrap_or_default().display();
+        let copy = format!("/memfd:{name} ");
+        inode(&link).is_some_and(|found| Some(found) == inode(self.program.exe))
+            || fs::read_link(link)
+                .is_ok_and(|exe| exe.display().to_string().starts_with(&copy))
     }
 }
 

@@ -4,7 +4,7 @@ use assert_cmd::assert::OutputAssertExt;
 use predicates::prelude::*;
 use predicates::str::contains;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::test_dir::TestDir;
 
@@ -67,4 +67,29 @@ fn a_file_that_is_no_tarball_is_refused_with_the_reason_that_tar_gives() {
         "cannot read story.tar.gz as a tarball: tar: This does not look like a tar archive",
     ));
     dir.assert_nothing_else_left(&["story.tar.gz"]);
+}
+
+#[test]
+fn root_is_warned_of_a_set_user_id_program_that_every_user_can_run() {
+    if !nix::unistd::geteuid().is_root() {
+        return kiste_tests::report_missing(
+            "root",
+            "the files of another user are not root's",
+        );
+    }
+    let dir = TestDir::new();
+    dir.write("tree/bin/sh", "");
+    dir.write("tree/bin/set-user-id", "");
+    let mode = PermissionsExt::from_mode(0o4755);
+    fs::set_permissions(dir.path("tree/bin/set-user-id"), mode).unwrap();
+    dir.tar(&["-cf", "it.tar", "-C", "tree", "."]);
+    let warning = "rootfs/bin/set-user-id is a set-user-ID program of root's";
+    for (mode, is_warned) in [(0o755, true), (0o700, false), (0o711, true)] {
+        fs::set_permissions(dir.path(""), PermissionsExt::from_mode(mode)).unwrap();
+        dir.fetch()
+            .args(["--from", "it.tar", "--force"])
+            .assert()
+            .success()
+            .stderr(contains(warning).count(usize::from(is_warned)));
+    }
 }

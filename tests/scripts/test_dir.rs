@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 /// Every program that the scripts and the fakes may call.
 const USED_BY_THE_SCRIPTS: &str = "apt-get basename busybox cat chmod chown cp curl cut dirname dpkg-deb env \
-    flock grep gzip head id ldd ln ls mkdir mktemp mv openssl readlink rm sed setsid sh sha512sum sleep sort sudo \
+    find flock grep gzip head id ldd ln ls mkdir mktemp mv openssl readlink rm sed setsid sh sha512sum sleep sort sudo \
     tail tar tr uname wget";
 
 /// A directory of one test's own.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{Fixture, explain};
+use crate::{Fixture, Running, explain};
 
 /// Asserts that the options of the steps below still work, all at once.
 #[track_caller]
@@ -74,4 +74,22 @@ pub fn assert_earlier_options_work(fixture: &Fixture) {
     explain::narrates_each_step_alone(fixture.step(), |how| {
         fixture.run(&[how], &["true"])
     });
+    if fixture.step().number() >= 2 && fixture.step().is_ours() {
+        assert_program_is_out_of_reach(&fixture.start(&["--init"], &["sleep", "300"]));
+    }
+}
+
+/// Asserts that no process of a running container, which was started by root with
+/// `--init`, can open the step's own program, and write to it later (CVE-2019-5736).
+/// Steps 6 and above try the attack, too.
+#[track_caller]
+pub fn assert_program_is_out_of_reach(running: &Running) {
+    for pid in [running.pid, running.runtime()] {
+        let program = format!("/proc/{pid}/exe");
+        let link = fs::read_link(&program).unwrap().display().to_string();
+        let mount = rustix::fs::statvfs(&program).unwrap().f_flag;
+        let is_read_only = mount.contains(rustix::fs::StatVfsMountFlags::RDONLY);
+        let is_sealed_copy = link.starts_with("/memfd:");
+        assert!(is_sealed_copy || is_read_only, "{pid} executes {link}, writable");
+    }
 }

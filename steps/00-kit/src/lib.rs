@@ -52,7 +52,7 @@ pub use liveness::liveness;
 pub use output::{notice, print, print_json, warn, warn_error};
 pub use parent_owners::refuse_exchangeable;
 pub use process_identity::{Liveness, ProcessIdentity};
-pub use run_dir::{Abandoned, Owner, RunDir};
+pub use run_dir::{Abandoned, Keeper, Owner, RunDir};
 pub use size::Size;
 pub use state_file::STATE_FILE;
 pub use write_atomically::{

@@ -2,10 +2,12 @@
 //! long as the container lives. By the lock, a later `gc` tells a living container
 //! from one whose owner was killed by `kill -9`.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -13,7 +15,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, openat, unlinkat};
 use rustix::process::geteuid;
 
 use crate::call::call;
-use crate::failure::Hint;
+use crate::failure::{Failure, Hint};
 use crate::file::{ensure_private, if_exists};
 use crate::id::Id;
 use crate::lock::{lock, read_file, try_lock};
@@ -31,6 +33,19 @@ pub struct RunDir {
     path: PathBuf,
     /// The directory, locked.
     directory: File,
+    keeper: Keeper,
+}
+
+/// Keeps a run directory for `gc`. A value that removes what the directory notes has
+/// one: if the removal fails when the value is dropped, the notes must stay.
+#[derive(Clone, Debug, Default)]
+pub struct Keeper(Rc<Cell<bool>>);
+
+impl Keeper {
+    /// Keeps the directory when its [`RunDir`] is dropped.
+    pub fn keep(&self) {
+        self.0.set(true);
+    }
 }
 
 /// The owner of a container, in a note outside its run directory.
@@ -69,7 +84,7 @@ impl RunDir {
             .hint_on(Errno::EACCES, hint_for_access(parent))?;
             // Between mkdir and flock, `gc` may have found it unlocked and removed it.
             if let Some(directory) = lock(&path)? {
-                let run_dir = RunDir { path, directory };
+                let run_dir = RunDir { path, directory, keeper: Keeper::default() };
                 // Another user may have made the parent in between. Dropping `run_dir`
                 // removes what we made in it.
                 let found = parent
@@ -104,10 +119,16 @@ impl RunDir {
     /// Writes a file into the directory that says what `gc` must undo.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written, or the text is longer than 64 KiB: `gc` would
+    /// not read it.
     #[track_caller]
     pub fn note(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path.join(name);
+        if text.len() as u64 > LONGEST_NOTE {
+            let path = path.display();
+            let what = format!("{path}: a note longer than {LONGEST_NOTE} bytes");
+            return Err(Failure::new(what).into());
+        }
         let flags = OFlags::CREATE
             | OFlags::TRUNC
             | OFlags::WRONLY
@@ -126,6 +147,11 @@ impl RunDir {
     pub fn read(&self, name: &str) -> Result<String> {
         let text = read_file(&self.directory, &self.path, name, LONGEST_NOTE)?;
         Ok(text.unwrap_or_default())
+    }
+
+    /// Returns a handle that can keep this directory for `gc`.
+    pub fn keeper(&self) -> Keeper {
+        self.keeper.clone()
     }
 
     #[cfg(test)]
@@ -195,12 +221,18 @@ fn lock_if_abandoned(parent: &Path, id: &Id) -> Result<Option<Abandoned>> {
     let Some(directory) = try_lock(&path)? else { return Ok(None) };
     match liveness_by_state(&directory, &path)? {
         Liveness::Alive => Ok(None),
-        Liveness::Gone => Ok(Some(Abandoned(RunDir { path, directory }))),
+        Liveness::Gone => {
+            let keeper = Keeper::default();
+            Ok(Some(Abandoned(RunDir { path, directory, keeper })))
+        }
     }
 }
 
 impl Drop for RunDir {
     fn drop(&mut self) {
+        if self.keeper.0.get() {
+            return;
+        }
         // We make only files in it, so none of its entries is a directory.
         let notes = Dir::read_from(&self.directory).into_iter().flatten().flatten();
         for note in
@@ -297,7 +329,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::failure::Failure;
 
     #[test]
     fn a_living_container_is_never_abandoned_and_a_dead_one_is_found_once() {
@@ -305,7 +336,7 @@ mod tests {
         let (alive, dead) = (Id::random().unwrap(), Id::random().unwrap());
         let _alive = RunDir::create(scratch.path(), &alive).unwrap();
         // After a kill -9 the directory is still there, and the lock is not.
-        let RunDir { path, directory } =
+        let RunDir { path, directory, .. } =
             &RunDir::create(scratch.path(), &dead).unwrap();
         directory.unlock().unwrap();
 
@@ -340,7 +371,10 @@ mod tests {
             run_dir.note("it", &text).unwrap();
             assert!(run_dir.read("it").unwrap() == text, "{length} bytes");
         }
-        run_dir.note("it", &"x".repeat(LONGEST_NOTE as usize + 1)).unwrap();
+        let longer = "x".repeat(LONGEST_NOTE as usize + 1);
+        let error = run_dir.note("it", &longer).unwrap_err();
+        assert!(error.to_string().contains("longer than 65536 bytes"), "{error}");
+        fs::write(run_dir.path.join("it"), longer).unwrap();
         let error = run_dir.read("it").unwrap_err();
         assert!(error.to_string().contains("longer than 65536 bytes"), "{error}");
     }

@@ -3,6 +3,7 @@
 
 mod args;
 mod init;
+mod sealed;
 mod sys;
 
 use std::convert::Infallible;
@@ -12,6 +13,7 @@ use exec::{Channel, Command};
 use nix::sched::CloneFlags;
 
 pub use args::Args;
+pub use sealed::{run_protected, run_sealed, sealed_copy};
 
 /// The namespaces of this step: clone(2), CLONE_NEWPID and CLONE_NEWIPC.
 pub const NAMESPACES: CloneFlags =

@@ -227,6 +227,12 @@ impl AsFd for Detached {
     }
 }
 
+impl From<Detached> for OwnedFd {
+    fn from(detached: Detached) -> OwnedFd {
+        detached.mount
+    }
+}
+
 const HINT_EPERM: &str = "mounting needs root; inside another container the kernel also refuses a new /proc or \
                           /sys where the outer one has masked a part of its own";
 

@@ -14,6 +14,7 @@ mod fs_context;
 pub mod inside;
 mod make;
 mod mount_point;
+mod own_program;
 mod parse;
 mod propagation;
 mod request;
@@ -36,6 +37,7 @@ pub use attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion
 pub use detached::Detached;
 pub use fs_context::FsContext;
 pub use inside::MissingTarget;
+pub use own_program::run_read_only;
 pub use propagation::Propagation;
 pub use request::{Request, Source};
 pub use source::{BindPropagation, BindSource};

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::{Failure, FailureKind, RunDir};
+use kit::{Failure, FailureKind, Keeper, RunDir};
 
 use crate::controller::{Controller, Version};
 use crate::directory::{Directory, unified};
@@ -27,9 +27,11 @@ pub struct Cgroup {
 }
 
 /// The fate of a cgroup whose [`Cgroup`] is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum AtDrop {
-    Remove,
+    /// It is removed. If that fails, the run directory is kept: `gc` finds the cgroup by
+    /// its note.
+    Remove(Keeper),
     Leave,
 }
 
@@ -53,7 +55,7 @@ impl Cgroup {
         require_controllers(&hierarchies, limits)?;
         note::write(&hierarchies, placement, run_dir)?;
 
-        let mut cgroup = Cgroup::new();
+        let mut cgroup = Cgroup::new(run_dir.keeper());
         for hierarchy in hierarchies.iter() {
             let path = hierarchy.base.join(placement.path());
             cgroup.directories.push(Directory::make(hierarchy, path)?);
@@ -70,8 +72,9 @@ impl Cgroup {
     }
     // ANCHOR_END: create
 
-    fn new() -> Self {
-        Cgroup { directories: Vec::new(), unified: None, at_drop: AtDrop::Remove }
+    fn new(run_dir: Keeper) -> Self {
+        let at_drop = AtDrop::Remove(run_dir);
+        Cgroup { directories: Vec::new(), unified: None, at_drop }
     }
 
     /// Finds a cgroup that exists, by its path from the top of each hierarchy. Dropping
@@ -182,10 +185,11 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        if self.at_drop == AtDrop::Remove {
-            // The error that ended the start is the one to report. `gc` removes what is
-            // left.
-            let _ = kill_and_remove(std::mem::take(&mut self.directories));
+        if let AtDrop::Remove(run_dir) = &self.at_drop
+            // The error that ended the start is the one to report.
+            && kill_and_remove(std::mem::take(&mut self.directories)).is_err()
+        {
+            run_dir.keep();
         }
     }
 }
@@ -232,4 +236,32 @@ fn open_directory(directory: &Directory) -> Result<OwnedFd> {
     kit::call("clone3 starts the child in this cgroup", "open", path.display(), || {
         kit::open_directory(path)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::Id;
+
+    use super::*;
+    use crate::fake::FakeHierarchy;
+
+    /// The cgroup of a failed start: a directory, which can be removed only if it is
+    /// empty.
+    fn drop_after_failed_start(files: &[(&str, &str)]) -> usize {
+        let top = FakeHierarchy::new("drop");
+        let path = top.make_cgroup("it", files);
+        let run_dirs = tempfile::tempdir().unwrap();
+        let run_dir = RunDir::create(run_dirs.path(), &Id::random().unwrap()).unwrap();
+        let mut cgroup = Cgroup::new(run_dir.keeper());
+        cgroup.directories.push(Directory::existing(&top.unified(), path));
+        drop(cgroup);
+        drop(run_dir);
+        std::fs::read_dir(run_dirs.path()).unwrap().count()
+    }
+
+    #[test]
+    fn a_failed_start_whose_cgroup_cannot_be_removed_leaves_its_notes_for_gc() {
+        assert_eq!(drop_after_failed_start(&[]), 0);
+        assert_eq!(drop_after_failed_start(&[("file", "")]), 1);
+    }
 }

@@ -28,7 +28,7 @@ impl Directory {
         let deadline = Deadline::new();
         loop {
             let made = parent::make(parent, &hierarchy.mount_point)
-                .and_then(|()| parent::mkdir("a cgroup of its own", &path))
+                .and_then(|()| parent::mkdir("a cgroup of its own", &path, 0o755))
                 .hint_on(
                     Errno::EEXIST,
                     "a container of this id left it behind: remove it with `gc`",

@@ -78,10 +78,6 @@ fn remove_noted(abandoned: &Abandoned) -> Result<()> {
     }
     errors.extend(Cgroup::existing(own).remove().err());
     for parent in above.iter().rev() {
-        // A runtime that was killed between mkdir and the mark left the parent
-        // unmarked, and the containers that are in it now could not remove it either.
-        // An error means most often that the parent is gone.
-        let _ = parent::mark(parent.path());
         let top = &parent.hierarchy.mount_point;
         errors.extend(parent::remove_unused(parent.path(), top).err());
     }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use kit::{Abandoned, RunDir};
+use kit::{Abandoned, Hint, RunDir};
 use nix::unistd::Pid;
 
 use crate::hierarchy::Hierarchies;
@@ -31,7 +31,14 @@ pub(crate) fn write(
     });
     let note: String = planned.map(|path| escape(&path) + "\n").collect();
     // Without root there may be no cgroup to make.
-    if note.is_empty() { Ok(()) } else { run_dir.note(NAME, &note) }
+    if note.is_empty() {
+        return Ok(());
+    }
+    let noted = run_dir.note(NAME, &note);
+    match noted.as_ref().is_err_and(|error| kit::errno(error).is_none()) {
+        true => noted.hint("--cgroup-parent: fewer levels, or shorter names"),
+        false => noted,
+    }
 }
 
 /// Notes the first process of a container, which `gc` kills if it has outlived its

@@ -2,28 +2,26 @@
 //! when they are empty.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
-use rustix::fs::{XattrFlags, getxattr, rmdir, setxattr};
+use rustix::fs::rmdir;
 
-/// The attribute that marks a cgroup as made by Kiste, to be removed together with its
-/// last container. The host's own cgroups have no mark, and stay when they are empty.
-/// Users who may write to the cgroup can set it: cgroup file systems have `user.`
-/// attributes since Linux 5.7 (xattr(7)).
-const MARK: &str = "user.kiste";
+/// The sticky bit marks a cgroup as made by Kiste, to be removed together with its last
+/// container. The host's own cgroups have no mark, and stay when they are empty. mkdir(2)
+/// makes and marks a cgroup in one call, so no killed runtime leaves one without a mark.
+const MARK: u32 = 0o1000;
 
 /// Makes and marks the missing cgroups from `top` down to `parent`.
 pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
     for cgroup in missing(parent, top) {
-        match mkdir("the cgroup of all containers", &cgroup) {
-            // If the mark fails, the cgroup is removed: without it nobody would do so.
-            Ok(()) => mark(&cgroup).inspect_err(|_| {
-                let _ = rmdir(&cgroup);
-            })?,
-            // Another container has made it meanwhile, and marks it.
+        match mkdir("the cgroup of all containers", &cgroup, 0o755 | MARK) {
+            Ok(()) => {}
+            // Another container has made it meanwhile.
             Err(error) if kit::errno(&error) == Some(Errno::EEXIST) => {}
             Err(error) => return Err(error),
         }
@@ -33,13 +31,15 @@ pub(crate) fn make(parent: &Path, top: &Path) -> Result<()> {
 
 // ANCHOR: mkdir
 /// Makes a cgroup.
-pub(crate) fn mkdir(why: &str, cgroup: &Path) -> Result<()> {
-    kit::call(why, "mkdir", cgroup.display(), || fs::create_dir(cgroup))
-        .hint_on(
-            Errno::EROFS,
-            "cgroups are read-only here: run on the host, or in a privileged container",
-        )
-        .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
+pub(crate) fn mkdir(why: &str, cgroup: &Path, mode: u32) -> Result<()> {
+    kit::call(why, "mkdir", cgroup.display(), || {
+        fs::DirBuilder::new().mode(mode).create(cgroup)
+    })
+    .hint_on(
+        Errno::EROFS,
+        "cgroups are read-only here: run on the host, or in a privileged container",
+    )
+    .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
 }
 // ANCHOR_END: mkdir
 
@@ -56,16 +56,6 @@ pub(crate) fn missing(parent: &Path, top: &Path) -> Vec<PathBuf> {
     missing
 }
 
-/// Marks a cgroup as one that is removed when it is empty.
-pub(crate) fn mark(cgroup: &Path) -> Result<()> {
-    kit::call(
-        "a mark: made by Kiste",
-        "setxattr",
-        format_args!("{}, {MARK}", cgroup.display()),
-        || setxattr(cgroup, MARK, b"made", XattrFlags::empty()),
-    )
-}
-
 /// Removes the marked cgroups from `cgroup` up to `top`, which stays. rmdir(2) refuses
 /// a cgroup that is in use, so the last container removes it. A container that needs
 /// the cgroup at that moment makes it again.
@@ -79,14 +69,12 @@ pub(crate) fn remove_unused(cgroup: &Path, top: &Path) -> Result<()> {
         .ancestors()
         .take_while(|cgroup| *cgroup != top && cgroup.starts_with(top))
     {
-        match getxattr(cgroup, MARK, &mut [0u8; 16][..]) {
-            Ok(_) => {}
-            Err(Errno::NOENT) => continue,
-            Err(Errno::NODATA) => return Ok(()),
-            Err(error) => {
-                return Err(error)
-                    .with_context(|| format!("getxattr({})", cgroup.display()));
-            }
+        let found = match fs::symlink_metadata(cgroup) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            found => found.with_context(|| format!("stat {}", cgroup.display()))?,
+        };
+        if found.mode() & MARK == 0 {
+            return Ok(());
         }
         match rmdir(cgroup) {
             // Most often another container is still in it. This is no failure,

@@ -46,7 +46,7 @@ pub(crate) fn enter(bus: &SessionBus, id: &Id) -> Result<()> {
 pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
     let Some(scope) = &hierarchy.own else { return Ok(()) };
     let leaf = Directory::existing(hierarchy, scope.join("runtime"));
-    parent::mkdir("a leaf for the runtime itself", leaf.path())?;
+    parent::mkdir("a leaf for the runtime itself", leaf.path(), 0o755)?;
     // 0 stands for the process that writes.
     leaf.write("move in: only leaves may have processes", "cgroup.procs", 0)
 }

@@ -12,6 +12,7 @@ mod args;
 mod as_root;
 mod credentials;
 mod doctor;
+mod exposure;
 mod free_ids;
 mod helpers;
 mod id_map;

@@ -57,7 +57,7 @@ struct Run {
 
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse() {
-        Cli::Run(args) => run(&args),
+        Cli::Run(args) => mount::run_read_only().and_then(|()| run(&args)),
         Cli::Gc(args) => cgroups::gc_command(&args),
         Cli::Doctor(args) => doctor::run(
             args.format(),

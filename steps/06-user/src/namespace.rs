@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use pivot_root::{Root, RootView, Rootfs};
 
 use crate::account::Account;
+use crate::exposure;
 use crate::helpers::Helpers;
 use crate::id_map::IdMap;
 use crate::pipes;
@@ -132,7 +133,8 @@ impl Ids {
 
     /// In the parent, as root: opens a view of the root file system. [`Ids::write`]
     /// maps the owners of its files. A caller who is not root may not map owners, and
-    /// need not: the files belong to the caller, who is root inside.
+    /// need not: the files belong to the caller, who is root inside. Warns if every user
+    /// of the host can reach these files.
     ///
     /// # Errors
     /// When the directory does not exist.
@@ -141,6 +143,7 @@ impl Ids {
             return Ok(None);
         }
         let view = RootView::open(rootfs)?;
+        exposure::warn_if_exposed(rootfs);
         // Root owns the device nodes on the disk, so after the mapping the container's
         // root would own them and could open them.
         view.forbid_devices()?;

@@ -61,7 +61,7 @@ struct Run {
 
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse_as(image::command_line::<Cli>()) {
-        Cli::Run(args) => run(&args),
+        Cli::Run(args) => mount::run_read_only().and_then(|()| run(&args)),
         Cli::Image(command) => command.run(),
         Cli::Gc(args) => args.run(),
         Cli::Doctor(args) => doctor::run(

@@ -70,7 +70,7 @@ struct Run {
 
 fn main() -> ExitCode {
     program::main(|| match LESSON.parse_as(image::command_line::<Cli>()) {
-        Cli::Run(args) => run(&args),
+        Cli::Run(args) => mount::run_read_only().and_then(|()| run(&args)),
         Cli::Image(command) => command.run(),
         Cli::Network(command) => command.run(),
         Cli::Show(args) => args.show(),
