@@ -18,6 +18,8 @@ mod doctor;
 mod explain;
 #[path = "06_user/hostile.rs"]
 mod hostile;
+#[path = "06_user/interrupted.rs"]
+mod interrupted;
 #[path = "06_user/kernel.rs"]
 mod kernel;
 #[path = "06_user/keyring.rs"]

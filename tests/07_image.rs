@@ -42,6 +42,8 @@ mod formats;
 mod full_disk;
 #[path = "07_image/hostile.rs"]
 mod hostile;
+#[path = "07_image/interrupted.rs"]
+mod interrupted;
 #[path = "07_image/killed.rs"]
 mod killed;
 #[path = "07_image/layers.rs"]

@@ -7,6 +7,7 @@
 //! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
 //! - [`liveness()`] tells whether a container is alive, for all code that collects
 //!   garbage.
+//! - [`interrupt`] has the waits that a signal ends: for a lock, or for a program.
 //! - [`write_whole`] replaces a file: a reader finds the old text or the new one.
 //! - [`doctor`] checks the kernel and the host, and says how to fix what is missing.
 //! - [`program`] is the frame of every step's `main`; [`Lesson`] is the lesson in its
@@ -21,6 +22,7 @@ mod file;
 mod find_program;
 mod first_process;
 mod id;
+pub mod interrupt;
 mod liveness;
 mod lock;
 pub mod narration;
@@ -29,6 +31,7 @@ mod process_identity;
 pub mod program;
 mod run_dir;
 mod state_file;
+mod sys;
 mod write_whole;
 
 pub use anyhow::{Context, Result};

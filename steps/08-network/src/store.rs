@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Durability, Failure, FailureKind, Hint};
+use kit::{Durability, Failure, FailureKind, Hint, interrupt};
 use nix::errno::Errno;
 
 use crate::host_changes::HostChanges;
@@ -203,6 +203,7 @@ fn unknown(name: &str) -> Failure {
 
 /// Creates the directory and locks it. None: another process has removed it in between.
 fn lock(dir: &Path) -> Result<Option<(PathBuf, File)>> {
+    interrupt::check()?;
     let create = || DirBuilder::new().recursive(true).mode(0o700).create(dir);
     kit::call("where networks are noted", "mkdir", dir.display(), create).hint_on(
         Errno::EACCES,
@@ -217,7 +218,7 @@ fn lock(dir: &Path) -> Result<Option<(PathBuf, File)>> {
     kit::ensure_private(&dir, &found)
         .hint("let --network-dir be one that only you can write to")?;
     let why = "one process at a time changes the networks";
-    kit::call(why, "flock", dir.display(), || lock.lock())?;
+    kit::call(why, "flock", dir.display(), || interrupt::lock(&lock))?;
     Ok(kit::is_still_at(&lock, &dir)?.then_some((dir, lock)))
 }
 

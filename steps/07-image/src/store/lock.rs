@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use kit::interrupt;
 use rustix::fs::OFlags;
 
 use super::Store;
@@ -28,7 +29,7 @@ impl Store {
             file => file,
         };
         let file = file.with_context(|| format!("open({})", path.display()))?;
-        file.lock_shared().context("flock(lock, LOCK_SH)")?;
+        interrupt::lock_shared(&file).context("flock(lock, LOCK_SH)")?;
         Ok(Lock(file))
     }
 
@@ -47,7 +48,7 @@ impl Store {
     fn lock_file_exclusive(&self, name: &str) -> Result<Lock> {
         let path = self.path().join(name);
         let file = open(&path).with_context(|| format!("open({})", path.display()))?;
-        file.lock().with_context(|| format!("flock({name}, LOCK_EX)"))?;
+        interrupt::lock(&file).with_context(|| format!("flock({name}, LOCK_EX)"))?;
         Ok(Lock(file))
     }
 }

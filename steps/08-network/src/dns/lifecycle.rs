@@ -16,11 +16,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint};
+use kit::{Failure, Hint, interrupt};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::OFlags;
@@ -81,13 +80,7 @@ fn lock(leases: &Path) -> Result<File> {
     kit::call(why, "flock", path.display(), || {
         let file = open_or_create(&path)?;
         // A compromised responder could hold the lock for ever.
-        let deadline = Instant::now() + LOCK_TIMEOUT;
-        while let Err(error) = file.try_lock() {
-            if Instant::now() > deadline {
-                return Err(error.into());
-            }
-            sleep(Duration::from_millis(10));
-        }
+        interrupt::lock_within(LOCK_TIMEOUT, &file)?;
         Ok::<_, std::io::Error>(file)
     })
     .hint_on(
@@ -129,9 +122,10 @@ fn start(options: &str) -> Result<()> {
         command.arg("--detach").stdout(writer.try_clone()?).stderr(writer);
         command.status()?;
         drop(command); // it has the write end of the pipe, too
-        let mut output = String::new();
-        reader.read_to_string(&mut output)?; // until it listens, or has exited
-        Ok::<_, std::io::Error>(Output(output))
+        // Until it listens, or has exited. A responder that starts does not yet see
+        // that the runtime has gone.
+        let output = interrupt::patiently(|| interrupt::read_to_end(&mut reader))?;
+        Ok::<_, std::io::Error>(Output(String::from_utf8_lossy(&output).into_owned()))
     })?;
     match output.0.trim() {
         READY => Ok(()),
