@@ -132,6 +132,8 @@ fn without_numbers(line: &str) -> String {
         .any(|it| line.starts_with(it));
     let has_counters = line.starts_with("mounted") || line.starts_with("open");
     let replaced = |word: &str| match word.parse::<u64>() {
+        // A link: its name has the container's id, without the last digit.
+        _ if word.len() == 15 && word.starts_with("veth") => "LINK".into(),
         _ if word.len() == 12 && word.bytes().all(|it| it.is_ascii_hexdigit()) => {
             "ID".to_string()
         }
