@@ -2,16 +2,16 @@
 //! nothing is left.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use kiste_tests::{World, eventually, host};
+use kiste_tests::{User, World, eventually, host};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::world;
+use crate::{this_step, world};
 
 /// Starts a run that prints nothing, and does not wait for its command.
 fn begin(world: &World) -> Child {
@@ -122,4 +122,21 @@ fn an_end_goes_on_after_a_signal_if_the_lock_becomes_free() {
     let ran = ending.join().unwrap();
     assert!(!ran.exits(0).err.contains("warning"), "{}", ran.err);
     world.assert_unchanged();
+}
+
+#[test]
+fn a_signal_ends_a_start_whose_pasta_hangs() {
+    let needs = ["pivot-root", "user-namespace"];
+    let Some(mut user) = User::without_ranges(this_step(), &needs) else { return };
+    let pasta = user.dir().join("pasta");
+    fs::write(&pasta, "#!/bin/sh\necho >pasta-runs; exec sleep 1000\n").unwrap();
+    fs::set_permissions(&pasta, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("PATH={}:/usr/bin:/bin", user.dir().display());
+    let script = "\"$@\" & while [ ! -e pasta-runs ]; do sleep 0.02; done
+                  kill -TERM $!; wait $!";
+    user.as_user =
+        ["env", &path, "bash", "-c", script, "bash"].map(String::from).into();
+    let ran = user.run(&["--network", "pasta"], &["echo", "it runs"]);
+    ran.exits(143).assert_stderr_contains("interrupted by SIGTERM");
+    assert_eq!(ran.out, "");
 }
