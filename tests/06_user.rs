@@ -22,6 +22,8 @@ mod explain;
 mod exposed;
 #[path = "06_user/hostile.rs"]
 mod hostile;
+#[path = "06_user/interrupted.rs"]
+mod interrupted;
 #[path = "06_user/kernel.rs"]
 mod kernel;
 #[path = "06_user/keyring.rs"]

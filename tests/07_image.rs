@@ -48,6 +48,8 @@ mod full_disk;
 mod hostile;
 #[path = "07_image/ids.rs"]
 mod ids;
+#[path = "07_image/interrupted.rs"]
+mod interrupted;
 #[path = "07_image/killed.rs"]
 mod killed;
 #[path = "07_image/layers.rs"]

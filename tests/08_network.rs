@@ -21,6 +21,8 @@ mod etc;
 mod firewall;
 #[path = "08_network/hostile.rs"]
 mod hostile;
+#[path = "08_network/interrupted.rs"]
+mod interrupted;
 #[path = "08_network/leftovers.rs"]
 mod leftovers;
 #[path = "08_network/liveness.rs"]

@@ -148,6 +148,6 @@ fn sigterm_ends_a_start_that_is_stuck() {
         &["bash", "-c", script],
         fixture.arguments(&[], &["echo", "it runs"]),
     );
-    ran.exits(143).assert_stderr_contains("SIGTERM came before the command ran");
+    ran.exits(143).assert_stderr_contains("interrupted by SIGTERM");
     assert_eq!(ran.out, "");
 }

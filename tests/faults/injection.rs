@@ -1,5 +1,5 @@
 //! A fault and the call at which it is injected: `child:openat2:3:EMFILE`,
-//! `runtime:mkdir:1:KILL`.
+//! `runtime:mkdir:1:KILL`, `child:mount:2:TERM`.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -26,6 +26,8 @@ pub enum Fault {
     Error(Errno),
     /// The process is killed before the call.
     Kill,
+    /// The runtime is sent SIGTERM before the call, whichever process makes it.
+    Signal,
 }
 
 impl Injection {
@@ -56,6 +58,7 @@ impl Display for Injection {
         match fault {
             Fault::Error(errno) => write!(f, "{process}:{name}:{nth}:{errno:?}"),
             Fault::Kill => write!(f, "{process}:{name}:{nth}:KILL"),
+            Fault::Signal => write!(f, "{process}:{name}:{nth}:TERM"),
         }
     }
 }
@@ -64,15 +67,15 @@ impl FromStr for Injection {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!("{text}: expected PROCESS:CALL:NTH:ERRNO or PROCESS:CALL:NTH:KILL")
-        };
+        let wrong =
+            || format!("{text}: expected PROCESS:CALL:NTH: and an error, KILL or TERM");
         let [process, name, nth, fault] = text.split(':').collect::<Vec<_>>()[..]
         else {
             return Err(wrong());
         };
         let fault = match fault {
             "KILL" => Fault::Kill,
+            "TERM" => Fault::Signal,
             name => Fault::Error(errno(name).ok_or_else(wrong)?),
         };
         Ok(Injection {

@@ -46,7 +46,7 @@ struct Args {
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// Run once, with a fault at one call, and print everything:
-    /// child:openat2:3:EMFILE, runtime:mkdir:1:KILL
+    /// child:openat2:3:EMFILE, runtime:mkdir:1:KILL, child:mount:2:TERM
     #[arg(long, value_name = "PROCESS:CALL:NTH:FAULT", requires = "step")]
     at: Option<Injection>,
     /// List the calls of a run
@@ -60,6 +60,8 @@ enum Part {
     Syscalls,
     /// The process is killed before each system call
     Kill,
+    /// The runtime is sent SIGTERM before each system call
+    Signals,
     /// A resource is exhausted, or access is denied
     Exhaustion,
     /// A directory is swapped for a link again and again
@@ -121,9 +123,11 @@ fn test_step(args: &Args, scenario: &Scenario, report: &mut Report) {
     if let Some(injection) = &args.at {
         return Injector::of(scenario).show(injection, report);
     }
-    for (part, kind) in
-        [(Part::Syscalls, FaultKind::Fail), (Part::Kill, FaultKind::Kill)]
-    {
+    for (part, kind) in [
+        (Part::Syscalls, FaultKind::Fail),
+        (Part::Kill, FaultKind::Kill),
+        (Part::Signals, FaultKind::Signal),
+    ] {
         if is_selected(part) {
             Injector::of(scenario).inject_at_every_call(kind, extent, report);
         }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::calls::KnownCall;
 
@@ -46,6 +47,9 @@ pub struct Trace<T> {
     pub hung: bool,
     /// Whether the call with the fault was made.
     pub hit: bool,
+    /// The time from the start, or from the fault if there was one, to the end of the
+    /// runtime.
+    pub time: Duration,
     /// The facts about the command at its first exec. None if it did not run.
     pub command: Option<T>,
 }

@@ -1,5 +1,6 @@
 //! Runs a program under ptrace(2), records every system call of it and of its children,
-//! and makes one of the calls fail, or kills the process before the call.
+//! and makes one of the calls fail, kills the process before the call, or sends the
+//! runtime a signal.
 //!
 //! strace's `--inject=CALL:when=N` counts in each process separately: a fault that is
 //! meant for the child's N-th call would hit the parent's. Here a fault is injected at
@@ -10,6 +11,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -44,6 +46,9 @@ struct Tracer<'a> {
     phase: Phase,
     hit: bool,
     code: i32,
+    /// The moment of the start, or of the fault.
+    since: Instant,
+    time: Duration,
 }
 
 /// Runs a program to its end. `inspect` is called with the command's PID while it is
@@ -66,6 +71,8 @@ pub fn trace<T>(
         phase: Phase::Reading,
         hit: false,
         code: -1,
+        since: Instant::now(),
+        time: Duration::ZERO,
     };
     let watchdog = Watchdog::start();
     watchdog.watch(runtime);
@@ -84,10 +91,11 @@ pub fn trace<T>(
     let text = |path: &PathBuf| {
         String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
     };
-    let (calls, code, hit) = (tracer.calls, tracer.code, tracer.hit);
+    let Tracer { calls, code, hit, time, .. } = tracer;
     Trace {
         calls,
         code,
+        time,
         out: text(&out),
         err: text(&err),
         hung: watchdog.end(),
@@ -171,6 +179,7 @@ impl Tracer<'_> {
         watchdog.forget(pid);
         if pid == self.runtime {
             self.code = code;
+            self.time = self.since.elapsed();
         }
         None
     }
@@ -263,23 +272,19 @@ impl Tracer<'_> {
             operand,
             phase: self.phase,
         };
-        match self
-            .injection
-            .filter(|injection| injection.matches(&call))
-            .map(|injection| &injection.fault)
-        {
-            Some(Fault::Kill) => {
-                self.hit = true;
-                let _ = kill(pid, Signal::SIGKILL);
+        let injection = self.injection.filter(|injection| injection.matches(&call));
+        if let Some(Injection { fault, .. }) = injection {
+            (self.hit, self.since) = (true, Instant::now());
+            match fault {
+                Fault::Kill => drop(kill(pid, Signal::SIGKILL)),
+                Fault::Signal => drop(kill(self.runtime, Signal::SIGTERM)),
+                Fault::Error(errno) => {
+                    process.pending_call = Some(Some(*errno));
+                    // ptrace(2): a call of number -1 is not made.
+                    registers.orig_rax = u64::MAX;
+                    let _ = ptrace::setregs(pid, registers);
+                }
             }
-            Some(Fault::Error(errno)) => {
-                self.hit = true;
-                process.pending_call = Some(Some(*errno));
-                // ptrace(2): a call of number -1 is not made.
-                registers.orig_rax = u64::MAX;
-                let _ = ptrace::setregs(pid, registers);
-            }
-            None => {}
         }
         // The standard library checks a file with F_GETFD before it closes it, in debug
         // builds only.

@@ -1,5 +1,5 @@
-//! Injects a fault at every system call of a `run`, one run each: the call fails, or
-//! its process is killed.
+//! Injects a fault at every system call of a `run`, one run each: the call fails, its
+//! process is killed, or the runtime is sent a signal.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub enum FaultKind {
     Fail,
     /// The process is killed.
     Kill,
+    /// The runtime is sent SIGTERM.
+    Signal,
 }
 
 /// The number of calls that are tried.
@@ -31,6 +33,12 @@ pub enum Extent {
     /// Every call, with every error.
     Whole,
 }
+
+/// How long a run may take to end after a signal, besides the time of a whole run.
+const TIME_TO_END: Duration = Duration::from_secs(1);
+
+/// The runtime's error after a signal.
+const INTERRUPTED: &str = "interrupted by SIGTERM";
 
 /// Injects faults into runs of a scenario, and compares each run with one without a
 /// fault.
@@ -65,9 +73,12 @@ impl<'a> Injector<'a> {
         report: &mut Report,
     ) {
         let mut tried = BTreeSet::new();
-        for call in
-            self.expected.calls.iter().filter(|call| call.phase != Phase::Reading)
-        {
+        // A signal is sent to the runtime only, which does not follow its helpers.
+        let is_tried = |call: &&Call| {
+            call.phase != Phase::Reading
+                && (kind != FaultKind::Signal || !call.process.starts_with("helper"))
+        };
+        for call in self.expected.calls.iter().filter(is_tried) {
             let is_new = tried.insert((
                 call.process.clone(),
                 call.name.clone(),
@@ -99,10 +110,13 @@ impl<'a> Injector<'a> {
             return Vec::new();
         };
         match (kind, extent) {
-            // A call without errors in the list changes nothing, so a kill before it is
-            // the same as a kill before the next call.
+            // A call without errors in the list changes nothing, so a kill or a signal
+            // before it is the same as before the next call.
             (FaultKind::Kill, _) => {
                 known.errnos.first().map(|_| Fault::Kill).into_iter().collect()
+            }
+            (FaultKind::Signal, _) => {
+                known.errnos.first().map(|_| Fault::Signal).into_iter().collect()
             }
             (FaultKind::Fail, Extent::Short) => {
                 known.errnos.iter().take(1).copied().map(Fault::Error).collect()
@@ -177,9 +191,17 @@ impl<'a> Injector<'a> {
         {
             wrong.push(format!("the command printed something else: {:?}", ran.out));
         }
+        // A run under the tracer takes longer on a busy machine.
+        if injection.fault == Fault::Signal
+            && ran.time > TIME_TO_END + self.expected.time
+        {
+            wrong.push(format!("it has ended {:?} after the signal", ran.time));
+        }
         let last_line = ran.err.lines().last().unwrap_or_default();
         match (injection.fault, ran.command.is_some(), ran.code) {
             (_, true, 0) | (Fault::Kill, _, 137) => {}
+            (Fault::Signal, true, 143) => {}
+            (Fault::Signal, false, 143) if ran.err.contains(INTERRUPTED) => {}
             (Fault::Error(_), false, 0) => {
                 wrong.push("the command did not run, but the exit code is 0".into())
             }
@@ -208,16 +230,22 @@ impl<'a> Injector<'a> {
         fault: Fault,
         report: &mut Report,
     ) -> Vec<String> {
-        // After a kill, `gc` has to clean up. After an error, the runtime itself does.
-        let timeout = if fault == Fault::Kill {
-            Duration::ZERO
-        } else {
-            Duration::from_millis(150)
+        // After a kill, `gc` has to clean up. After an error, the runtime itself does;
+        // after a signal it must.
+        let timeout = match fault {
+            Fault::Kill => Duration::ZERO,
+            Fault::Error(_) => Duration::from_millis(150),
+            Fault::Signal => Duration::from_secs(2),
         };
-        if self.scenario.number() >= 5
-            && self.scenario.leftovers_after(timeout).is_empty()
-        {
-            return Vec::new();
+        let mut wrong = Vec::new();
+        if self.scenario.number() >= 5 {
+            let left = self.scenario.leftovers_after(timeout);
+            if left.is_empty() {
+                return Vec::new();
+            }
+            if fault == Fault::Signal {
+                wrong.push(format!("left after a signal: {left:?}"));
+            }
         }
         let gc = self.scenario.gc();
         let failed = gc
@@ -230,7 +258,8 @@ impl<'a> Injector<'a> {
         }
         let left = (!left.is_empty()).then(|| format!("left after gc: {left:?}"));
         self.scenario.remove_leftovers();
-        failed.into_iter().chain(left).collect()
+        wrong.extend(failed.into_iter().chain(left));
+        wrong
     }
 
     /// Runs once with a fault, and prints everything.

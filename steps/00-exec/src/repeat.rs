@@ -4,9 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+use kit::interrupt::TERMINATION;
 use nix::sys::signal::Signal;
 
-use crate::signals::{Received, TERMINATION};
+use crate::signals::Received;
 
 /// A signal that its sender repeats within this time counts as the same signal.
 /// Nobody can type so fast, and the kernel itself delivers two signals of one number

@@ -4,15 +4,12 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
+use kit::interrupt::{self, is_ignored};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::getpid;
 
 use crate::sys;
-
-/// The signals with which people, tools and timers end a program.
-pub(crate) const TERMINATION: [Signal; 5] =
-    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGALRM, Signal::SIGTERM];
 
 /// The signals of this process, blocked and readable. See signalfd(2).
 #[derive(Debug)]
@@ -64,13 +61,18 @@ impl Signals {
     /// # Errors
     /// The kernel's reason of sigprocmask(2) or signalfd(2).
     pub fn block() -> Result<Self> {
-        let all = SigSet::all();
-        all.thread_block().context("sigprocmask(block all)")?;
+        interrupt::block()?;
         // Only if it is ignored: the call also discards a pending SIGCHLD.
-        if sys::is_ignored(Signal::SIGCHLD) {
+        if is_ignored(Signal::SIGCHLD) {
             sys::stop_ignoring_sigchld();
         }
-        Self::open(all)
+        let mut signals = SigSet::all();
+        SigSet::all()
+            .iter()
+            .filter(|signal| is_ignored(*signal))
+            .for_each(|signal| signals.remove(signal));
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        Ok(Signals(SignalFd::with_flags(&signals, flags).context("signalfd(signals)")?))
     }
 
     /// Unblocks every signal.
@@ -79,27 +81,6 @@ impl Signals {
     /// The kernel's reason of sigprocmask(2).
     pub fn unblock() -> Result<()> {
         SigSet::all().thread_unblock().context("sigprocmask(unblock all)")
-    }
-
-    /// Returns only the signals that end a program: SIGHUP, SIGINT, SIGQUIT, SIGALRM
-    /// and SIGTERM. The caller has blocked all signals.
-    ///
-    /// # Errors
-    /// The kernel's reason of signalfd(2).
-    pub fn termination() -> Result<Self> {
-        Self::open(TERMINATION.into_iter().collect())
-    }
-
-    fn open(signals: SigSet) -> Result<Self> {
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        let mut not_ignored = signals;
-        signals
-            .iter()
-            .filter(|signal| sys::is_ignored(*signal))
-            .for_each(|signal| not_ignored.remove(signal));
-        Ok(Signals(
-            SignalFd::with_flags(&not_ignored, flags).context("signalfd(signals)")?,
-        ))
     }
 
     /// Reads the signals that have come since the last call.

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::Result;
 use kit::Hint;
+use kit::interrupt;
 use kit::narration::{self, Caller};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
@@ -101,6 +102,9 @@ impl<'a> Spawn<'a> {
     ) -> Result<Child> {
         let (ours, theirs) = Channel::pair()?;
         let signals = Signals::block()?;
+        if self.runtime.is_none() {
+            interrupt::check()?;
+        }
         let cloned = kit::call(
             "a copy of this process",
             "clone3",

@@ -4,15 +4,13 @@
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
+use kit::interrupt::{self, Wait};
 use kit::{Failure, narration};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
 
 use crate::channel::{Channel, Message};
 use crate::child::Child;
-use crate::signals::Signals;
-use crate::status::Status;
 
 /// The time that an exec may take after a signal that is to end this process, in
 /// milliseconds.
@@ -28,11 +26,12 @@ impl Child {
         runtime: Option<&Channel>,
     ) -> Result<()> {
         // The parent of an init reads these signals itself, and ends the init.
-        let termination = runtime.is_none().then(Signals::termination).transpose()?;
+        let wait = runtime.is_none().then(Wait::new).transpose();
+        let wait = wait.context("signalfd(signals)")?;
         let mut executing = false;
         loop {
-            if let Some(termination) = &termination {
-                self.wait_for_message(termination, executing)?;
+            if let Some(wait) = &wait {
+                self.wait_for_message(wait, executing)?;
             }
             match self.channel().receive()? {
                 Some((Message::Narrated(line), _)) => narration::relay(line),
@@ -75,24 +74,18 @@ impl Child {
     /// Waits for a message, or fails when a signal is to end this process. The child
     /// may hang, perhaps in a file system that does not answer; dropping the child
     /// then kills it.
-    fn wait_for_message(&self, termination: &Signals, executing: bool) -> Result<()> {
-        let message = || PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
-        let mut ready =
-            [message(), PollFd::new(termination.as_fd(), PollFlags::POLLIN)];
-        wait_for(&mut ready, PollTimeout::NONE)?;
+    fn wait_for_message(&self, wait: &Wait, executing: bool) -> Result<()> {
+        let Err(error) = wait.until_readable(self.channel().as_fd()) else {
+            return Ok(());
+        };
         // If the command runs by now, it has received the signal from the keyboard,
         // or we shall forward it.
-        if ready[0].any() == Some(true)
-            || executing && wait_for(&mut [message()], EXEC_TIMEOUT)?
-        {
+        let message = PollFd::new(self.channel().as_fd(), PollFlags::POLLIN);
+        if executing && wait_for(&mut [message], EXEC_TIMEOUT)? {
             return Ok(());
         }
-        let Some(received) = termination.read()?.pop() else { return Ok(()) };
-        let name = received.name().map_or("a signal", Signal::as_str);
-        let code = Status::Killed(received.number).code();
-        Err(Failure::new(format_args!("{name} came before the command ran"))
-            .with_exit_code(code)
-            .into())
+        interrupt::check()?;
+        Err(error).context("poll(the child), to see it start")
     }
 
     fn died_early(&mut self) -> anyhow::Error {

@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sched::CloneFlags;
-use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 /// The process in which clone3 has returned.
@@ -127,18 +126,6 @@ pub fn default_signals() {
 pub fn stop_ignoring_sigchld() {
     // SAFETY: SIG_DFL runs no code of ours.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-}
-
-/// sigaction(2): tells whether this signal is ignored.
-pub fn is_ignored(signal: Signal) -> bool {
-    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action the call only writes the present one, into memory of
-    // its size. If it fails, zeroes are there, which are a valid action.
-    let action = unsafe {
-        libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    };
-    action.sa_sigaction == libc::SIG_IGN
 }
 
 /// _exit(2): ends this process without running the exit handlers of its parent.

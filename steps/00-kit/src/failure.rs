@@ -75,6 +75,9 @@ impl Failure {
             Some(errno) => failure.errno = Some(errno),
             None => failure.what = format!("{}: {error}", failure.what),
         }
+        if let Some(wrapped) = wrapped_failure(error) {
+            failure.exit_code = wrapped.exit_code;
+        }
         failure
     }
 
@@ -122,7 +125,8 @@ impl Failure {
     pub fn of(error: &anyhow::Error) -> Self {
         let causes: Vec<String> = error.chain().map(describe_cause).collect();
         let what = shortened(with_errno_names(causes.join(": ")));
-        match error.downcast_ref::<Failure>() {
+        let wrapped = || wrapped_failure(error.downcast_ref()?);
+        match error.downcast_ref::<Failure>().or_else(wrapped) {
             // The text already ends in the reason.
             Some(failure) => {
                 let hint = failure.hint.clone().map(shortened);
@@ -159,6 +163,11 @@ impl Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// Returns the failure of a wait that a signal has ended.
+fn wrapped_failure(error: &io::Error) -> Option<&Failure> {
+    error.get_ref()?.downcast_ref()
+}
 
 /// Describes one cause of an error. For an error number, nix alone would say `EMFILE:
 /// Too many open files`.

@@ -3,16 +3,16 @@
 //! (prctl(2), PR_SET_PDEATHSIG). Then only this note tells which process is left.
 
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::call::call;
 use crate::failure::{Failure, Hint};
+use crate::interrupt::Wait;
 use crate::lock::read_file;
 use crate::process_identity::{Liveness, ProcessIdentity};
 use crate::run_dir::{Abandoned, RunDir};
@@ -25,11 +25,11 @@ const NAME: &str = "first-process";
 /// The longest note that is read, in bytes.
 const LONGEST: u64 = 4096;
 
-/// The time that a killed process may take to end, in milliseconds.
-const KILL_TIMEOUT: u16 = 10_000;
+/// The time that a killed process may take to end.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time that a process may take to die with its runtime, in milliseconds.
-const EXIT_TIMEOUT: u16 = 500;
+/// The time that a process may take to die with its runtime.
+const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl RunDir {
     /// Notes the container's first process. The caller does so before that process
@@ -115,20 +115,15 @@ impl NotedProcess {
             Ok(Liveness::Alive) => Ok(Some(process)),
             Ok(Liveness::Gone) => Ok(None),
             // It was reaped while it was examined.
-            Err(_) if process.ends_within(0)? => Ok(None),
+            Err(_) if process.ends_within(Duration::ZERO)? => Ok(None),
             Err(error) => Err(error).with_context(place),
         }
     }
 
     /// Waits for the end of the process. Returns whether it has ended.
-    fn ends_within(&self, milliseconds: u16) -> Result<bool> {
-        let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        loop {
-            match poll(&mut ended, milliseconds) {
-                Err(Errno::EINTR) => {}
-                ready => return Ok(ready.context("poll(pidfd)")? > 0),
-            }
-        }
+    fn ends_within(&self, time: Duration) -> Result<bool> {
+        let wait = Wait::new().context("signalfd(signals)")?;
+        wait.is_readable_within(time, &self.pidfd).context("poll(pidfd)")
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
 //! - [`liveness()`] tells whether a container is alive, for all code that removes stale
 //!   resources.
+//! - [`interrupt`] has the waits that a signal ends: for a lock, or for a program.
 //! - [`write_atomically`] replaces a file: a reader finds either the old or the new
 //!   text.
 //! - [`doctor`] checks the kernel and the host, and says how to fix what is missing.
@@ -22,6 +23,7 @@ mod file;
 mod find_program;
 mod first_process;
 mod id;
+pub mod interrupt;
 mod liveness;
 mod lock;
 pub mod narration;
@@ -32,6 +34,7 @@ pub mod program;
 mod run_dir;
 mod size;
 mod state_file;
+mod sys;
 mod write_atomically;
 
 pub use anyhow::{Context, Result};

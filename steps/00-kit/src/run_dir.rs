@@ -18,6 +18,7 @@ use crate::call::call;
 use crate::failure::{Failure, Hint};
 use crate::file::{ensure_private, if_exists};
 use crate::id::Id;
+use crate::interrupt;
 use crate::lock::{lock, read_file, try_lock};
 use crate::parent_owners::refuse_exchangeable;
 use crate::process_identity::{Liveness, ProcessIdentity};
@@ -67,7 +68,8 @@ const LONGEST_NOTE: u64 = 64 << 10;
 
 impl RunDir {
     /// Makes `PARENT/ID`, mode 0700, and locks it, before anything else of the
-    /// container is made.
+    /// container is made. From now on, a signal ends the start or the end of the
+    /// container by an error, so that everything is undone: see [`interrupt`].
     ///
     /// # Errors
     /// When the directory cannot be made: no rights, a read-only or full file system;
@@ -75,6 +77,7 @@ impl RunDir {
     /// trust the notes in it.
     #[track_caller]
     pub fn create(parent: &Path, id: &Id) -> Result<Self> {
+        interrupt::block()?;
         let path = parent.join(id.as_str());
         refuse_exchangeable(parent).hint(PRIVATE_RUN_DIR)?;
         loop {

@@ -4,7 +4,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, Result};
-use exec::{Foreground, Process, Received, Signals, stop_self};
+use exec::{Foreground, Process, Received, stop_self};
+use kit::interrupt;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use rustix::io::Errno;
@@ -80,7 +81,7 @@ impl Relay {
 
     /// Shows the output that is not shown yet when the command has ended.
     fn show_last_output(&mut self) -> Result<()> {
-        let termination = Signals::termination()?;
+        let termination = interrupt::termination().context("signalfd(signals)")?;
         self.keyboard.restore_input();
         while let Some(pty) = &mut self.pty {
             pty.take_output()?;

@@ -2,10 +2,10 @@
 //! (org.freedesktop.systemd1(5); systemd's CGROUP_DELEGATION).
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint, Id};
+use kit::{Failure, Hint, Id, interrupt};
 use rustbus::connection::Timeout;
 use rustbus::message_builder::MarshalledMessage;
 use rustbus::wire::ObjectPath;
@@ -18,7 +18,7 @@ use crate::parent;
 use crate::placement::SessionBus;
 
 /// The longest time that the bus and systemd may take for an answer.
-const TIMEOUT: Timeout = Timeout::Duration(Duration::from_secs(10));
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The value of a property of a unit.
 #[derive(Marshal, Signature)]
@@ -37,9 +37,10 @@ enum Property {
 pub(crate) fn enter(bus: &SessionBus, id: &Id) -> Result<()> {
     let name = format!("kiste-{id}.scope");
     kit::call("ask the user's systemd for a cgroup to write in", "StartTransientUnit", &name, || {
-        start_scope(bus, &name).map_err(|error| io::Error::other(format!("{error:#}")))
+        start_scope(bus, &name).map_err(|error| io::Error::other(Failure::of(&error)))
     })
     .hint("is this a login session with `systemd --user`? Otherwise have root delegate a cgroup to you")
+    .or_else(|error| interrupt::check().map_err(Into::into).and(Err(error)))
 }
 
 /// Moves this process into a new cgroup below the one that it is in.
@@ -58,7 +59,7 @@ fn start_scope(bus: &SessionBus, name: &str) -> Result<()> {
     call_method(&mut bus, &mut manager_call("Subscribe"))?;
     call_method(&mut bus, &mut start_transient_unit(name)?)?;
     loop {
-        let message = bus.recv.get_next_message(TIMEOUT).context("wait for systemd")?;
+        let message = next_message(&mut bus).context("wait for systemd")?;
         if message.typ != MessageType::Signal
             || message.dynheader.member.as_deref() != Some("JobRemoved")
         {
@@ -79,7 +80,7 @@ fn connect(bus: &SessionBus) -> Result<DuplexConn> {
     let address = parse_address(bus).context("DBUS_SESSION_BUS_ADDRESS")?;
     let mut bus = DuplexConn::connect_to_bus(address, false)
         .context("connect to the session bus")?;
-    bus.send_hello(TIMEOUT).context("greet the session bus")?;
+    bus.send_hello(Timeout::Duration(TIMEOUT)).context("greet the session bus")?;
     Ok(bus)
 }
 
@@ -135,8 +136,7 @@ fn call_method(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<
     let serial =
         bus.send.send_message_write_all(message).context("send to the session bus")?;
     loop {
-        let answer =
-            bus.recv.get_next_message(TIMEOUT).context("wait for the session bus")?;
+        let answer = next_message(bus).context("wait for the session bus")?;
         if answer.dynheader.response_serial != Some(serial) {
             continue;
         }
@@ -149,6 +149,19 @@ fn call_method(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<
             }
             _ => Ok(()),
         };
+    }
+}
+
+/// Waits for a message, until a signal comes or the time is over.
+fn next_message(bus: &mut DuplexConn) -> Result<MarshalledMessage> {
+    let end = Instant::now() + TIMEOUT;
+    loop {
+        interrupt::check()?;
+        let a_moment = Timeout::Duration(Duration::from_millis(50));
+        match bus.recv.get_next_message(a_moment) {
+            Err(rustbus::connection::Error::TimedOut) if Instant::now() < end => {}
+            message => return Ok(message?),
+        }
     }
 }
 

@@ -24,6 +24,18 @@ pub fn as_root(helpers: &Helpers, work: impl FnOnce() -> Result<()>) -> Result<(
     }
 }
 
+/// Runs `work` as [`as_root`] does, always in a child, which is killed if a signal is to
+/// end this process.
+///
+/// # Errors
+/// As [`as_root`].
+pub fn as_root_in_child(
+    helpers: &Helpers,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    run_in_child(CloneFlags::empty(), helpers, work)
+}
+
 /// Runs `work` as [`as_root`] does, in a new mount namespace, so that no other process
 /// sees its mounts.
 ///

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint, Id, RunDir};
+use kit::{Failure, Hint, Id, RunDir, interrupt};
 
 use crate::account::Account;
 use crate::id_map::{IdMap, IdRange};
@@ -66,7 +66,7 @@ impl Ids {
         let directory =
             File::open(parent).with_context(|| format!("open {}", parent.display()))?;
         let why = "no other container chooses its ids meanwhile";
-        kit::call(why, "flock", parent.display(), || directory.lock())?;
+        kit::call(why, "flock", parent.display(), || interrupt::lock(&directory))?;
         let noted = ids_of_other_containers(own_dir, parent)?;
         let is_free = |range: &SubidRange| subid::is_free(range.0, range.1, &noted);
         let ids = match self.are_replaceable() && !self.outside().iter().all(is_free) {

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use kit::Hint;
+use kit::interrupt;
 use nix::unistd::Pid;
 
 use crate::id_map::IdMap;
@@ -59,8 +60,9 @@ fn write(
     let mut message = String::new();
     let run = || {
         let program = program.ok_or(io::Error::other("not found in PATH"))?;
+        let mut command = Command::new(program);
         let output =
-            Command::new(program).arg(process.to_string()).args(&numbers).output()?;
+            interrupt::output(command.arg(process.to_string()).args(&numbers))?;
         message = String::from_utf8_lossy(&output.stderr).trim().to_string();
         if output.status.success() {
             Ok(())
@@ -71,9 +73,9 @@ fn write(
     let operands = format_args!("{process}, {map}");
     let why = "a set-user-ID helper: it checks, and writes the map";
     let written = kit::call(why, name, operands, run);
-    written.hint(if message.is_empty() {
-        "install the package uidmap".into()
-    } else {
-        message
-    })
+    match program {
+        None => written.hint("install the package uidmap"),
+        Some(_) if message.is_empty() => written,
+        Some(_) => written.hint(message),
+    }
 }

@@ -25,7 +25,7 @@ mod sys;
 
 pub use account::{Account, User};
 pub use args::{Args, helpers};
-pub use as_root::{as_root, in_mount_namespace};
+pub use as_root::{as_root, as_root_in_child, in_mount_namespace};
 pub use doctor::{basics, checks};
 pub use helpers::Helpers;
 pub use id_map::{IdMap, IdRange};

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use exec::{Command, Signals};
-use kit::{Failure, FailureKind, Hint, RunDir};
+use exec::Command;
+use kit::{Failure, FailureKind, Hint, RunDir, interrupt};
 use mount::inside::{self, TargetKind};
 use mount::{Detached, Request};
 use nix::sys::signal::Signal;
@@ -252,11 +252,13 @@ impl Base {
         let Some(layered) = self.layered else { return Ok(()) };
         let Layered { store, image, container, commit: name, .. } = layered;
         if let Some(name) = &name {
-            // A signal may end a commit that takes long. The store stays as it was, and
-            // `gc` removes the rest.
-            Signals::unblock()?;
-            store
-                .as_root(|| commit(&store, &container, &image, name, created_by))
+            // A signal may end a commit that takes long: it kills the child.
+            let commit = || commit(&store, &container, &image, name, created_by);
+            user::as_root_in_child(store.helpers(), commit)
+                .inspect_err(|_| {
+                    // An error here would hide the first one. `gc` tries again.
+                    let _ = interrupt::patiently(|| remove_stale(&store));
+                })
                 .with_context(|| format!("--commit {name}"))
                 .hint("the files that the command has written are lost")?;
         }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 
 use anyhow::{Context, Result};
+use kit::interrupt;
 
 use crate::container;
 use crate::digest::Digest;
@@ -65,7 +66,10 @@ pub(crate) fn remove_stale(store: &Store) -> Result<()> {
 
 fn remove_gone_containers(store: &Store) -> Result<()> {
     let gone = container::gone(store)?;
-    gone.iter().try_for_each(|container| container::remove(store, &container.path))
+    gone.iter().try_for_each(|container| {
+        interrupt::check()?;
+        container::remove(store, &container.path)
+    })
 }
 
 /// Removes the entries of a directory of the store that are not used.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Hint, RunDir};
+use kit::{Hint, RunDir, interrupt};
 use nix::errno::Errno;
 
 use crate::image::Image;
@@ -83,12 +83,14 @@ impl Drop for Container {
     fn drop(&mut self) {
         // Only after an error, which is reported already. `gc` removes what this
         // cannot.
-        let _ = self.store.discard(&self.path);
+        let _ = remove(&self.store, &self.path);
     }
 }
 
 /// Removes the directory of a container. Files that belong to subordinate ids can be
 /// removed only by root of a user namespace.
 pub(crate) fn remove(store: &Store, path: &Path) -> Result<()> {
-    store.discard(path).or_else(|_| store.as_root(|| store.discard(path)))
+    interrupt::patiently(|| {
+        store.discard(path).or_else(|_| store.as_root(|| store.discard(path)))
+    })
 }

@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use kit::Failure;
+use kit::{Failure, interrupt};
 
 use crate::create;
 use crate::dns::{Forwarding, Responder, ResponderOptions};
@@ -138,10 +138,12 @@ impl Endpoint {
 
     fn release(&mut self) -> Result<()> {
         let Some(ports) = self.ports.take() else { return Ok(()) };
-        let mut host = Host::open(&self.dir)?;
-        drop(ports);
-        self.responder = None; // it exits when no runtime uses it
-        detach(&mut host, &self.network.name, &self.lease)
+        interrupt::patiently(|| {
+            let mut host = Host::open(&self.dir)?;
+            drop(ports);
+            self.responder = None; // it exits when no runtime uses it
+            detach(&mut host, &self.network.name, &self.lease)
+        })
     }
 }
 

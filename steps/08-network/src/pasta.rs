@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
+use kit::interrupt::Wait;
 use kit::{Failure, FailureKind};
 use nix::unistd::Pid;
 use rustix::fs::OFlags;
@@ -54,6 +55,8 @@ impl Pasta {
         command.args(arguments(child, ports)).args(["--pid", "/dev/stdout"]);
         command.stdin(Stdio::null()).stdout(pid_writer).stderr(stderr_writer);
         let mut pasta = Pasta { process: spawn(command)?, stderr };
+        let wait = Wait::new().and_then(|it| it.until_readable(&pid_reader));
+        wait.context("poll(pasta)")?;
         match pid_reader.read(&mut [0; 32]).context("read(pasta's PID)")? {
             0 => Err(pasta.failure(ports)), // end of file: it has exited
             _ => Ok(pasta),

@@ -18,7 +18,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::{Durability, Failure, FailureKind, Hint};
+use kit::{Durability, Failure, FailureKind, Hint, interrupt};
 use nix::errno::Errno;
 
 use crate::directory::Directory;
@@ -225,6 +225,7 @@ fn unknown(name: &str) -> Failure {
 /// The lock is on a file that only we can open. Every user could lock the directory.
 fn lock(dir: &Path) -> Result<Option<(Directory, File)>> {
     kit::refuse_exchangeable(dir).hint(PRIVATE)?;
+    interrupt::check()?;
     let create = || DirBuilder::new().recursive(true).mode(0o700).create(dir);
     kit::call("where networks are noted", "mkdir", dir.display(), create).hint_on(
         Errno::EACCES,
@@ -245,7 +246,7 @@ fn lock(dir: &Path) -> Result<Option<(Directory, File)>> {
         return Ok(None);
     };
     let why = "one process at a time changes the networks";
-    kit::call(why, "flock", path.display(), || lock.lock())?;
+    kit::call(why, "flock", path.display(), || interrupt::lock(&lock))?;
     let is_ours = kit::is_still_at(&lock, &path)? && kit::is_still_at(&opened, &dir)?;
     Ok(is_ours.then(|| (Directory::new(opened, dir), lock)))
 }

@@ -1,21 +1,20 @@
 //! The locks of a store. Adding needs the shared lock, removing the exclusive one. See
 //! flock(2): the kernel releases a lock when the process ends, however it ends.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kit::interrupt;
 use rustix::fs::OFlags;
 
 use super::Store;
 
 /// How long a command waits for a lock before it says so.
 const QUIET_WAIT: Duration = Duration::from_secs(1);
-const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// A lock, which is released when this is dropped.
 #[derive(Debug)]
@@ -35,7 +34,8 @@ impl Store {
         };
         let file = file.with_context(|| format!("open({})", path.display()))?;
         let blocker = "removes images of";
-        self.wait_for(&file, File::try_lock_shared, File::lock_shared, blocker)
+        let within = interrupt::lock_shared_within;
+        self.wait_for(&file, within, interrupt::lock_shared, blocker)
             .context("flock(lock, LOCK_SH)")?;
         Ok(Lock(file))
     }
@@ -56,7 +56,7 @@ impl Store {
     fn lock_file_exclusive(&self, name: &str, blocker: &str) -> Result<Lock> {
         let path = self.path().join(name);
         let file = open(&path).with_context(|| format!("open({})", path.display()))?;
-        self.wait_for(&file, File::try_lock, File::lock, blocker)
+        self.wait_for(&file, interrupt::lock_within, interrupt::lock, blocker)
             .with_context(|| format!("flock({name}, LOCK_EX)"))?;
         Ok(Lock(file))
     }
@@ -65,20 +65,13 @@ impl Store {
     fn wait_for(
         &self,
         file: &File,
-        try_lock: fn(&File) -> std::result::Result<(), TryLockError>,
+        lock_within: fn(Duration, &File) -> io::Result<()>,
         lock: fn(&File) -> io::Result<()>,
         blocker: &str,
     ) -> io::Result<()> {
-        let start = Instant::now();
-        loop {
-            match try_lock(file) {
-                Err(TryLockError::WouldBlock) if start.elapsed() < QUIET_WAIT => {
-                    sleep(BETWEEN_TRIES);
-                }
-                Err(TryLockError::WouldBlock) => break,
-                Err(TryLockError::Error(error)) => return Err(error),
-                Ok(()) => return Ok(()),
-            }
+        match lock_within(QUIET_WAIT, file) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            done => return done,
         }
         kit::notice(format_args!(
             "waiting for another command, which {blocker} the store {}",

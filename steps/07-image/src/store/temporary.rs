@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kit::if_exists;
+use kit::{if_exists, interrupt};
 
 use super::{Store, open_directory};
 use crate::unpack;
@@ -82,6 +82,7 @@ impl Store {
         let parent = self.path().join("tmp");
         let directory = open_directory(&parent)?;
         for entry in fs::read_dir(&parent).context("read tmp")? {
+            interrupt::check()?;
             let entry = entry.context("read tmp")?;
             // Another process may have removed it meanwhile.
             let Ok(found) = fs::symlink_metadata(entry.path()) else { continue };

@@ -9,18 +9,16 @@
 //!   options.
 //! - `dns.lock`, which is locked while a responder starts or exits.
 
-use std::fs::{File, TryLockError};
-use std::io::Read;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint};
+use kit::{Failure, Hint, interrupt};
 use nix::errno::Errno;
 use rustix::fs::{CWD, OFlags};
 
@@ -106,17 +104,8 @@ fn lock(leases: &Path, timeout: Duration) -> Result<File> {
     kit::call(why, "flock", path.display(), || {
         let file = open_or_create(CWD, &path)?;
         // A compromised responder could hold the lock for ever.
-        let deadline = Instant::now() + timeout;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::Error(error)) => return Err(error),
-                Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
-                    return Err(Errno::EAGAIN.into());
-                }
-                Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(10)),
-            }
-        }
+        interrupt::lock_within(timeout, &file)?;
+        Ok::<_, std::io::Error>(file)
     })
     .hint_on(
         Errno::EAGAIN,
@@ -151,9 +140,10 @@ fn start(options: &str) -> Result<()> {
         command.arg("--detach").stdout(writer.try_clone()?).stderr(writer);
         command.status()?;
         drop(command); // it has the write end of the pipe, too
-        let mut output = String::new();
-        reader.read_to_string(&mut output)?; // until it listens, or has exited
-        Ok::<_, std::io::Error>(Output(output))
+        // Until it listens, or has exited. A responder that starts does not yet see
+        // that the runtime has gone.
+        let output = interrupt::patiently(|| interrupt::read_to_end(&mut reader))?;
+        Ok::<_, std::io::Error>(Output(String::from_utf8_lossy(&output).into_owned()))
     })?;
     match output.0.trim() {
         READY => Ok(()),

@@ -10,6 +10,7 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use exec::Signals;
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -71,6 +72,7 @@ struct ResponderProcess {
 impl ResponderProcess {
     fn start(options: &ResponderOptions) -> Result<Self> {
         sys::close_inherited().context("close_range(3, ~0)")?;
+        Signals::unblock()?; // the runtime that starts it has blocked them
         let _ = setsid(); // EPERM: it leads a session already
         // The runtime that starts it again while a container runs has blocked them.
         exec::Signals::unblock()?;
