@@ -4,7 +4,7 @@
 //! - [`Detached`] is a mount that is not attached yet: it is made, its attributes are
 //!   set, and only then it is attached.
 //! - [`inside`] opens paths that cannot lead out of a root.
-//! - [`all`] makes the mounts that `-v`, `--mount` and `--tmpfs` ask for.
+//! - [`mount_all`] makes the mounts that `-v`, `--mount` and `--tmpfs` ask for.
 
 mod args;
 mod attributes;

@@ -32,7 +32,7 @@ pub fn copy_sources(requests: &[Request]) -> Result<()> {
 }
 
 /// In the child, once its mounts are isolated and while it still has the caller's user
-/// and groups: makes the bind mounts, which [`crate::all`] attaches later.
+/// and groups: makes the bind mounts, which [`crate::mount_all`] attaches later.
 ///
 /// # Errors
 /// When a source is no longer the file that the caller has found, and the kernel's
