@@ -1,6 +1,8 @@
 //! The names that an archive chooses for its images, and the texts in them, deceive
 //! nobody.
 
+use std::fs;
+
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{
     CONFIG, Compression, Layout, MANIFEST, configuration, docker_archive,
@@ -46,6 +48,22 @@ fn no_archive_gives_its_image_the_id_of_another() {
     for image in [id.clone(), format!("sha256:{id}"), format!("sha256:{}", &id[..12])] {
         assert_eq!(which(&store, &image), "good");
     }
+}
+
+/// An older version accepted such a name.
+#[test]
+fn a_name_in_the_store_that_looks_like_an_id_is_no_name() {
+    let Some(store) = root() else { return };
+    let id = load_good(&store);
+    store.call(&["tag", "good:1", "old:1"]).exits(0);
+    let index = store.path().join("index.json");
+    let list = fs::read_to_string(&index).unwrap();
+    for name in [format!("{}:latest", "0f".repeat(32)), format!("sha256:{id}")] {
+        fs::write(&index, list.replace("old:1", &name)).unwrap();
+        assert_eq!(store.names(), ["<none>:<none>", "good:1"], "{name}");
+        assert_eq!(which(&store, "good:1"), "good");
+    }
+    store.gc().exits(0);
 }
 
 #[test]

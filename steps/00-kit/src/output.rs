@@ -30,7 +30,7 @@ pub fn print(text: impl Display) -> Result<()> {
 /// Prints a result to stdout as JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     print(escape_in_json(&serde_json::to_string_pretty(value)?) + "\n")
 }

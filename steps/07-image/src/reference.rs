@@ -70,7 +70,7 @@ impl FromStr for Reference {
         // Docker's alpine is Podman's docker.io/library/alpine.
         let name = name.strip_prefix("docker.io/").unwrap_or(name);
         let name = name.strip_prefix("library/").unwrap_or(name);
-        if is_whole_id(name) || name == ALGORITHM {
+        if looks_like_id(name) {
             return Err(format!("{text:?}: a name must not look like an image id"));
         }
         let host = name.split_once('/').map(|(host, _)| host);
@@ -100,6 +100,11 @@ const ALGORITHM: &str = "sha256";
 /// name of this form, too.
 fn is_whole_id(text: &str) -> bool {
     text.len() == 64 && is_hex(text)
+}
+
+/// Tells whether this name, without its tag, could be taken for an image id.
+pub(crate) fn looks_like_id(name: &str) -> bool {
+    is_whole_id(name) || name == ALGORITHM
 }
 
 fn is_hex(text: &str) -> bool {

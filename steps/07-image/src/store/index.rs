@@ -10,7 +10,7 @@ use oci_spec::image::{Descriptor, ImageIndex, MediaType};
 
 use super::Store;
 use crate::digest::Digest;
-use crate::reference::{ImageName, Reference, ambiguous_id};
+use crate::reference::{ImageName, Reference, ambiguous_id, looks_like_id};
 
 /// OCI image specification, "Pre-Defined Annotation Keys".
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -176,7 +176,10 @@ pub(crate) fn layout_index(manifests: Vec<Descriptor>) -> ImageIndex {
 fn parse_descriptor(descriptor: &Descriptor) -> Result<TaggedImage> {
     let annotations = descriptor.annotations().clone().unwrap_or_default();
     let get = |key: &str| annotations.get(key).map(String::as_str);
+    // Older versions accepted names that look like ids.
+    let is_name = |name: &&str| !name.split(':').next().is_some_and(looks_like_id);
     let reference = get(REF_NAME)
+        .filter(is_name)
         .map(|name| name.parse::<Reference>().map_err(Failure::new))
         .transpose()?;
     Ok(TaggedImage {
