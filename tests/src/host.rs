@@ -30,6 +30,7 @@ pub fn package_of(program: &str) -> &str {
     match program {
         "busybox" => "busybox-static",
         "ip" => "iproute2",
+        "iptables-nft" | "iptables-legacy" => "iptables",
         "newuidmap" | "newgidmap" => "uidmap",
         "nft" => "nftables",
         "pasta" => "passt",
