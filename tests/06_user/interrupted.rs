@@ -21,7 +21,7 @@ fn a_signal_ends_a_start_whose_newuidmap_hangs() {
             "\"$@\" & while [ ! -e helper-runs ]; do sleep 0.02; done
              kill -{signal} $!; wait $!"
         );
-        user.as_user =
+        user.user_prefix =
             ["env", &path, "bash", "-c", &script, "bash"].map(String::from).into();
         let ran = user.run(&[], &["echo", "it runs"]);
         ran.exits(code).assert_stderr_contains(&format!("interrupted by SIG{signal}"));

@@ -31,6 +31,7 @@ pub fn package_of(program: &str) -> &str {
         "bsdtar" => "libarchive-tools",
         "busybox" => "busybox-static",
         "ip" => "iproute2",
+        "iptables-nft" | "iptables-legacy" => "iptables",
         "newuidmap" | "newgidmap" => "uidmap",
         "nft" => "nftables",
         "pasta" => "passt",

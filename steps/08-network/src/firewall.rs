@@ -4,12 +4,13 @@
 
 use anyhow::Result;
 use kit::Failure;
+use nix::errno::Errno;
 
+use crate::added_rules::Form;
 use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
-use crate::nft::{self, Batch, Chain, ExistingRule, Rule, Ruleset};
+use crate::nft::{self, Batch, Chain, ChainId, ExistingRule, Rule, Ruleset};
 use crate::obstacle::{INPUT, Obstacle, legacy_obstacles, obstacles};
-use crate::port::Protocol;
 use crate::store::NetworkStore;
 
 /// The reaction to a firewall of another program that would drop a container's packets.
@@ -21,46 +22,6 @@ pub enum Firewall {
     /// Add rules to the chain that accept the packets. They are removed with the last
     /// container.
     Adjust,
-}
-
-impl Obstacle {
-    /// The comment of our rules in the chain.
-    fn comment(network: &Network) -> String {
-        format!("kiste: {}", network.name)
-    }
-
-    fn has_our_rules(&self, network: &Network, ruleset: &mut Ruleset) -> Result<bool> {
-        let comment = Self::comment(network);
-        Ok(ruleset.rules(&self.target)?.iter().any(|rule| rule.comment == comment))
-    }
-
-    /// Makes rules that accept packets to other hosts and between containers, but not
-    /// to other links of the host. Our own table still filters the accepted packets.
-    fn rules(&self, network: &Network, uplinks: &[String]) -> Vec<Rule> {
-        let (comment, bridge) = (Self::comment(network), &network.bridge);
-        let from = || Rule::with_comment(&comment).iifname(bridge);
-        let to = || Rule::with_comment(&comment).oifname(bridge);
-        if self.chain.hook == Some(INPUT) {
-            // To the gateway only: the host may have another DNS server.
-            let gateways = network.gateways().into_iter();
-            let family = self.target.family;
-            let gateways = gateways.filter(|ip| family.sees(*ip));
-            let to_gateway = |ip| {
-                [Protocol::Udp, Protocol::Tcp].map(|protocol| {
-                    from().daddr_in(family, ip).dport(protocol, 53).accept()
-                })
-            };
-            return gateways.flat_map(to_gateway).collect();
-        }
-        let out = uplinks.iter().chain([bridge]);
-        let mut rules: Vec<_> = out.map(|link| from().oifname(link).accept()).collect();
-        let inbound = match self.chain.id.is_of_iptables() {
-            true => [to().xt_established(), to().xt_dnat()],
-            false => [to().ct_established(), to().ct_dnat()],
-        };
-        rules.extend(inbound.map(Rule::accept));
-        rules
-    }
 }
 
 /// Refuses a container whose packets a firewall would drop, or adds rules that accept
@@ -132,15 +93,35 @@ fn add_rules(
     if !store.changes().rules.contains(&added) {
         store.update_changes(|changes| changes.rules.push(added))?;
     }
-    // Our rules come just before the last one, so that the host's other rules still
-    // drop their packets.
     let existing = ruleset.rules(target)?;
+    let add = |form| {
+        let rules = obstacle.rules(network, uplinks, form);
+        insert_rules(target, &existing, &rules)
+    };
+    match obstacle.chain.id.is_of_iptables() {
+        false => add(Form::Nftables),
+        true => match add(Form::Iptables) {
+            // This kernel has no matches of xtables, so the table is not of iptables.
+            Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {
+                add(Form::Nftables)
+            }
+            added => added,
+        },
+    }
+}
+
+/// Adds our rules just before the last one, so that the host's other rules still drop
+/// their packets.
+fn insert_rules(
+    target: &ChainId,
+    existing: &[ExistingRule],
+    rules: &[Rule],
+) -> Result<()> {
     let is_final =
         |rule: &&ExistingRule| rule.conditions.is_empty() && rule.verdict.is_some();
     let last = existing.last().filter(is_final);
-    let rules = obstacle.rules(network, uplinks);
     let mut batch = Batch::default();
-    for rule in &rules {
+    for rule in rules {
         match last {
             Some(last) => batch.insert(target, rule, last.handle),
             None => batch.append(target, rule),

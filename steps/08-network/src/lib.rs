@@ -17,6 +17,7 @@
 //! - [`etc`] and [`dns`]: the names that a container can resolve. `pasta`: the network
 //!   of a container that was started without root.
 
+mod added_rules;
 mod args;
 mod cli;
 mod connection;
