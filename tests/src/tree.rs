@@ -112,13 +112,6 @@ impl Tree {
     /// Asserts that the two trees are equal in everything.
     #[track_caller]
     pub fn is(&self, other: &Tree) {
-        if let Some(difference) = self.difference(other) {
-            panic!("{difference}");
-        }
-    }
-
-    /// Returns in what this tree differs from another one; None if they are equal.
-    pub fn difference(&self, other: &Tree) -> Option<String> {
         let paths = self
             .0
             .keys()
@@ -133,8 +126,7 @@ impl Tree {
             )
         };
         let wrong: Vec<String> = paths.filter(differs).map(difference).collect();
-        let count = wrong.len();
-        (count > 0).then(|| format!("{count} differ:\n{}", wrong.join("\n")))
+        assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
     }
 }
 
