@@ -72,6 +72,14 @@ fn unpack_with_umoci(directory: &Path, archive: &[u8]) -> Option<Tree> {
         .then(|| files(&directory.join("bundle/rootfs")))
 }
 
+/// Returns the first file that two trees do not have in the same form.
+fn difference(theirs: &Tree, ours: &Tree) -> Option<String> {
+    let mut paths = theirs.0.keys().chain(ours.0.keys());
+    let path = paths.find(|path| theirs.0.get(*path) != ours.0.get(*path))?;
+    let (their, our) = (theirs.0.get(path), ours.0.get(path));
+    Some(format!("{}: {their:?}\nand in Kiste: {our:?}", path.display()))
+}
+
 /// Returns what is wrong with Kiste's reading of an archive; None if it is refused, or
 /// the same files to every program that accepts it.
 fn disagreement(store: &TestStore, archive: &[u8]) -> Option<String> {
@@ -87,8 +95,8 @@ fn disagreement(store: &TestStore, archive: &[u8]) -> Option<String> {
         ("umoci", unpack_with_umoci(directory.path(), archive)),
     ];
     let differs = |(name, theirs): (&str, Option<Tree>)| {
-        let difference = theirs?.difference(&ours)?;
-        Some(format!("{name}, and what it should be: {difference}"))
+        let difference = difference(&theirs?, &ours)?;
+        Some(format!("{name}: {difference}"))
     };
     let found: Vec<_> = others.into_iter().filter_map(differs).collect();
     (!found.is_empty()).then(|| found.join("\n"))

@@ -70,11 +70,13 @@ fn the_names_of_an_archive_of_images_take_little_memory() {
     assert_refused(&store, "load", gzip(&many), "10001 files");
 }
 
-/// An entry of 4 KB may imply 2,000 directories, whose names have 4 MB together.
+/// Makes an archive whose entries, of 4 KB each, imply hundreds of directories. Their
+/// names have 1.5 MB together.
 fn deep_entries(count: usize) -> Vec<u8> {
-    let entry = |number| {
-        Entry::file("x", "").pax("path", format!("{number}{}", "/d".repeat(2000)))
-    };
+    let above = format!("{}/", "n".repeat(250)).repeat(12);
+    let below = "/d".repeat(440);
+    let entry =
+        |number| Entry::file("x", "").pax("path", format!("{above}{number}{below}"));
     (0..count).map(entry).fold(Archive::new(), Archive::with).end()
 }
 
@@ -82,12 +84,13 @@ fn deep_entries(count: usize) -> Vec<u8> {
 fn directories_that_an_archive_does_not_list_take_little_memory_and_time() {
     let Some(store) = root() else { return };
     let words = "does not list";
-    assert_refused(&store, "import", gzip(&deep_entries(9)), words);
-    call(&store, "import", gzip(&deep_entries(1))).exits(0);
+    assert_refused(&store, "import", gzip(&deep_entries(40)), words);
+    let deepest = Entry::file("x", "").pax("path", "d/".repeat(2040) + "file");
+    call(&store, "import", Archive::new().with(deepest).end()).exits(0);
     store.call(&["rmi", "small:1"]).exits(0);
 
     // All layers share the limit: an image may list one of them 500 times.
-    let layers = vec![deep_entries(3); 4];
+    let layers = vec![deep_entries(8); 4];
     let layout = Layout::of("small:1", &layers, Compression::Gzip).tar();
     assert_refused(&store, "load", layout, words);
     let layers = [vec![minimal_layer()], vec![deep_entries(0); 4]].concat();
