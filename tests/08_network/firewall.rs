@@ -122,7 +122,10 @@ fn the_rules_of_an_adjusted_firewall_can_be_listed_and_saved_by_iptables() {
     }
     let sample = "iptables-nft -A OUTPUT -m conntrack --ctstate NEW && iptables-nft -F";
     if world.sh_on_host(sample).code != 0 {
-        return kiste_tests::report_missing("xt-conntrack", "the kernel has no xt_conntrack");
+        return kiste_tests::report_missing(
+            "xt-conntrack",
+            "the kernel has no xt_conntrack",
+        );
     }
     world
         .sh_on_host(
