@@ -4,21 +4,18 @@
 mod keep;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
 use indicatif::MultiProgress;
-use kit::Failure;
 use oci_spec::image::Descriptor;
-use rustix::io::Errno;
 
 use crate::digest::{Digest, chain_id};
 use crate::layer::{IncomingLayer, ReceivedLayer, receive};
 use crate::progress;
-use crate::store::{DISK_FULL, LayerRecord, Store};
+use crate::store::{LayerRecord, Store, hint_if_disk_is_full};
 use crate::unpack::{Budget, LeftOut};
 use keep::{NewLayer, move_into_store};
 
@@ -54,7 +51,7 @@ pub(crate) fn add_layers(
         Some((diff_id, record)) => Some(NewLayer::Complete(diff_id, record)),
         None => received.next().map(|layer| NewLayer::Received(Box::new(layer))),
     });
-    move_into_store(store, below, layers.collect()).map_err(with_hint_if_disk_is_full)
+    hint_if_disk_is_full(move_into_store(store, below, layers.collect()))
 }
 
 /// Finds the layers that the store has already, with their diff ids.
@@ -99,7 +96,7 @@ fn receive_all(
             if result.is_err() {
                 next.store(incoming.len(), Ordering::Relaxed);
             }
-            let result = result.map_err(with_hint_if_disk_is_full);
+            let result = hint_if_disk_is_full(result);
             received
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -115,18 +112,4 @@ fn receive_all(
         .unwrap_or_else(PoisonError::into_inner)
         .into_values()
         .collect()
-}
-
-/// Adds a hint to the error of a full disk.
-fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
-    let is_disk_full = |cause: &(dyn std::error::Error + 'static)| {
-        let error = cause.downcast_ref::<io::Error>();
-        // An error of `tempfile` has this kind, and no errno.
-        error.is_some_and(|it| it.kind() == io::ErrorKind::StorageFull)
-            || cause.downcast_ref() == Some(&Errno::NOSPC)
-    };
-    match error.chain().any(is_disk_full) {
-        true => Failure::of(&error).hint(DISK_FULL).into(),
-        false => error,
-    }
 }

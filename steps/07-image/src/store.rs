@@ -16,6 +16,7 @@
 
 mod blob;
 mod complete;
+mod full_disk;
 mod index;
 mod lock;
 mod temporary;
@@ -36,14 +37,13 @@ use crate::unpack::FreeSpace;
 
 pub(crate) use blob::LARGEST_DOCUMENT;
 pub(crate) use complete::{LayerRecord, RECORDS};
+pub(crate) use full_disk::{hint_if_disk_is_full, is_disk_full};
 pub(crate) use index::{Index, TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;
 
 /// The hint for a store that we cannot write to.
 pub(crate) const NOT_WRITABLE: &str =
     "the store must be writable: --store DIR chooses another place";
-/// The hint for a full disk.
-pub(crate) const DISK_FULL: &str = "the store's disk is full: `rmi` and `gc` make room, --store DIR chooses another place";
 
 /// OCI image specification, "oci-layout file".
 pub(crate) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -180,10 +180,10 @@ impl Store {
     /// Writes a document, under the lock of the names. A reader sees the old content or
     /// the new one, never a part.
     fn write_document(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        kit::call("written beside it, then renamed", "rename", path.display(), || {
+        let why = "written beside it, then renamed";
+        hint_if_disk_is_full(kit::call(why, "rename", path.display(), || {
             kit::write_whole(path, bytes, 0o600, kit::Durability::PowerCut)
-        })
-        .hint_on(Errno::ENOSPC, DISK_FULL)
+        }))
     }
 }
 
