@@ -83,6 +83,7 @@ fn receive_all(
     incoming: &[&IncomingLayer<'_>],
     bars: &MultiProgress,
 ) -> Result<Vec<ReceivedLayer>> {
+    store.spread_layers()?;
     let budget = Budget::new(store.free_space()?);
     let next = AtomicUsize::new(0);
     let received = Mutex::new(BTreeMap::new());
@@ -106,7 +107,11 @@ fn receive_all(
     let workers = thread::available_parallelism()
         .map_or(1, |count| count.get())
         .min(incoming.len());
-    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(receive_some))));
+    store.flush_meanwhile(|| {
+        thread::scope(|scope| {
+            (0..workers).for_each(|_| drop(scope.spawn(receive_some)));
+        });
+    })?;
     received
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
