@@ -74,6 +74,8 @@ mod output;
 mod peers;
 #[path = "07_image/power_cut.rs"]
 mod power_cut;
+#[path = "07_image/power_cut_moments.rs"]
+mod power_cut_moments;
 #[path = "07_image/round_trip.rs"]
 mod round_trip;
 #[path = "07_image/run.rs"]

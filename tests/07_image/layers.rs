@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::{Compression, Layout};
+use kiste_tests::require_tool;
 use serde_json::json;
 
 use crate::minimal_layer::minimal_layer;
@@ -87,6 +89,25 @@ fn a_stored_layer_is_not_unpacked_again() {
     );
     assert_eq!(inode(), before);
     assert_eq!(store.names_in("tmp"), [""; 0]);
+}
+
+/// The kernel then makes the files of a layer where no other layer was removed a moment
+/// ago.
+#[test]
+fn layers_are_spread_over_an_ext4_disk() {
+    let Some(store) = root() else { return };
+    if !require_tool("stat") || !require_tool("lsattr") {
+        return;
+    }
+    store.import(minimal_layer(), "small:1");
+    let output = |program: &mut Command| {
+        let output = program.arg(store.path().join("tmp")).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    if output(Command::new("stat").args(["-f", "-c", "%T"])) == "ext2/ext3\n" {
+        let flags = output(Command::new("lsattr").arg("-d"));
+        assert!(flags.split(' ').next().unwrap().contains('T'), "{flags}");
+    }
 }
 
 /// Builders make images that have the same empty layer several times. Overlayfs refuses

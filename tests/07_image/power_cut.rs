@@ -22,40 +22,33 @@ const FUNCTIONS: &str = r#"
     mkdir disk after
     mount -o loop disk.img disk || exit 9
     try() { "$@" >out 2>&1 || { echo "failed: $*"; cat out; }; }
-    # Copies the disk until two copies are the same, so that nothing was written meanwhile.
+    # Copies the disk to $1 until two copies are the same, so that nothing was written
+    # meanwhile.
     cut_power() {
-        until cp --sparse=always disk.img cut.img \
-            && cp --sparse=always disk.img again.img && cmp -s cut.img again.img; do :; done
+        until cp --sparse=always disk.img "$1" \
+            && cp --sparse=always disk.img again.img && cmp -s "$1" again.img; do :; done
     }
-    content() { "$0" export --store "$1/store" "$2" | tar -xO | sha256sum; }
+    content() {
+        "$0" export --store "$1/store" "$2" | tar -xO | sha256sum | cut -d ' ' -f 1
+    }
     # Cuts the power, and checks the disk. $1 says when this is; the other arguments are the
     # checksums that small:1 may have, or - if it may be missing.
     check_disk() {
         when=$1; shift
-        cut_power
+        cut_power cut.img
         mount -o loop cut.img after || exit 9
         try "$0" images --store after/store
         found=-
         if grep -q '^small' out; then found=$(content after small:1); fi
-        case " $* " in *" ${found%% *} "*) ;; *) echo "$when: $found";; esac
+        case " $* " in *" $found "*) ;; *) echo "$when: $found";; esac
         try "$0" load --store after/store -i b.tar
         found=$(content after small:1)
-        [ "${found%% *}" = "$b" ] || echo "$when, loaded again: $found"
+        [ "$found" = "$b" ] || echo "$when, loaded again: $found"
         try "$0" gc --store after/store --run-dir run
         umount after
     }
-    # Stops a command after $1 seconds, and checks the disk as of then.
-    during() {
-        delay=$1; right=$2; shift 2
-        "$@" >/dev/null & pid=$!
-        sleep "$delay"
-        kill -STOP $pid 2>/dev/null
-        check_disk "after $delay seconds of ${2}" $right
-        kill -CONT $pid 2>/dev/null
-        wait $pid || echo "failed: $*"
-    }
-    try "$0" load --store ref/store -i b.tar; b=$(content ref small:1); b=${b%% *}
-    try "$0" load --store ref/store -i a.tar; a=$(content ref small:1); a=${a%% *}
+    try "$0" load --store ref/store -i b.tar; b=$(content ref small:1)
+    try "$0" load --store ref/store -i a.tar; a=$(content ref small:1)
     [ "$a" != "$b" ] || echo "a and b are the same"
 "#;
 
@@ -70,7 +63,7 @@ fn layout(letter: &str) -> Vec<u8> {
 
 /// Runs a script in its own mount namespace. The kernel unmounts the disks when the
 /// namespace ends.
-fn run_script(store: &TestStore, script: &str) {
+pub fn run_script(store: &TestStore, script: &str) {
     let script = [FUNCTIONS, script].concat();
     let mut bash = Command::new("unshare");
     bash.args(["--mount", "bash", "-c", &script]).arg(store.fixture().exe());
@@ -84,7 +77,7 @@ fn run_script(store: &TestStore, script: &str) {
 }
 
 /// Makes a store, and the archives a.tar and b.tar.
-fn store_and_archives() -> Option<TestStore> {
+pub fn store_and_archives() -> Option<TestStore> {
     let tools = ["mkfs.ext4", "losetup", "unshare", "mount", "umount", "bash", "tar"];
     if !tools.into_iter().all(require_tool) {
         return None;
@@ -115,12 +108,12 @@ fn an_image_is_whole_after_a_power_cut_at_the_end_of_a_command() {
         try "$0" load --store disk/store -i a.tar
         check_disk load $a
         try "$0" import --store disk/store root.tar root:1
-        cut_power
+        cut_power cut.img
         mount -o loop cut.img after || exit 9
         [ "$(content after root:1)" = "$(content disk root:1)" ] || echo "import: it is damaged"
         umount after
         try "$0" {run}
-        cut_power
+        cut_power cut.img
         mount -o loop cut.img after || exit 9
         [ "$(content after new:1)" = "$(content disk new:1)" ] || echo "commit: it is damaged"
         umount after
@@ -132,19 +125,6 @@ fn an_image_is_whole_after_a_power_cut_at_the_end_of_a_command() {
         run = run.join(" ")
     );
     run_script(&store, &commands);
-}
-
-#[test]
-fn an_image_is_whole_or_not_listed_after_a_power_cut_in_the_middle() {
-    let Some(store) = store_and_archives() else { return };
-    let commands = r#"
-        for delay in 0.01 0.04 0.1; do
-            during $delay "- $a" "$0" load --store disk/store -i a.tar
-            during $delay "$a $b" "$0" load --store disk/store -i b.tar
-            during 0.02 "$b -" "$0" rmi --store disk/store small:1
-        done
-    "#;
-    run_script(&store, commands);
 }
 
 /// Another program or a bad disk may have damaged the store.

@@ -2,7 +2,7 @@
 //! nothing is left.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -45,7 +45,9 @@ fn code(run: &mut Child) -> i32 {
 fn lock_networks(world: &World) -> File {
     let dir = world.network_dir();
     DirBuilder::new().recursive(true).mode(0o700).create(&dir).unwrap();
-    let lock = File::open(dir).unwrap();
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let lock = options.open(dir.join(".lock")).unwrap();
     lock.lock().unwrap();
     lock
 }
@@ -83,7 +85,7 @@ fn a_signal_ends_a_start_that_waits_for_the_lock_of_the_networks() {
     assert_eq!(code(&mut run), 143);
     assert_eq!(world.fixture.leaks(), [""; 0]);
     drop(lock);
-    fs::remove_dir(world.network_dir()).unwrap();
+    fs::remove_dir_all(world.network_dir()).unwrap();
     world.assert_unchanged();
 }
 

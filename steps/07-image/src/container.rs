@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use crate::image::Image;
 use crate::overlay;
-use crate::store::{DISK_FULL, NOT_WRITABLE, Store};
+use crate::store::{NOT_WRITABLE, Store, hint_if_disk_is_full};
 use noted::{NOTE, Note};
 
 pub(crate) use noted::{NotedContainer, all, gone, refuse_if_used};
@@ -43,11 +43,9 @@ impl Container {
         let top = layers.last().with_context(|| {
             format!("image {} has no layer", image.tagged.display_name())
         })?;
-        let temporary = store
-            .temporary()
+        let temporary = hint_if_disk_is_full(store.temporary())
             .hint_on(Errno::EROFS, NOT_WRITABLE)
-            .hint_on(Errno::EACCES, NOT_WRITABLE)
-            .hint_on(Errno::ENOSPC, DISK_FULL)?;
+            .hint_on(Errno::EACCES, NOT_WRITABLE)?;
         overlay::make_upper(temporary.path(), &store.layer(top), store.helpers())?;
         let note =
             serde_json::to_vec(&Note::new(run_dir.owner()?, image, &mount_points)?)?;

@@ -4,21 +4,18 @@
 mod keep;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
 use indicatif::MultiProgress;
-use kit::Failure;
 use oci_spec::image::Descriptor;
-use rustix::io::Errno;
 
 use crate::digest::{Digest, chain_id};
 use crate::layer::{IncomingLayer, ReceivedLayer, receive};
 use crate::progress;
-use crate::store::{DISK_FULL, LayerRecord, Store};
+use crate::store::{LayerRecord, Store, hint_if_disk_is_full};
 use crate::unpack::{Budget, LeftOut};
 use keep::{NewLayer, move_into_store};
 
@@ -73,7 +70,7 @@ pub(crate) fn keep_layers(
     below: &[Digest],
     layers: Vec<NewLayer>,
 ) -> Result<StoredLayers> {
-    move_into_store(store, below, layers).map_err(with_hint_if_disk_is_full)
+    hint_if_disk_is_full(move_into_store(store, below, layers))
 }
 
 /// Finds the layers that the store has already, with their diff ids.
@@ -105,6 +102,7 @@ fn receive_all(
     incoming: &[&IncomingLayer<'_>],
     bars: &MultiProgress,
 ) -> Result<Vec<ReceivedLayer>> {
+    store.spread_layers()?;
     let budget = Budget::new(store.free_space()?);
     let next = AtomicUsize::new(0);
     let received = Mutex::new(BTreeMap::new());
@@ -118,7 +116,7 @@ fn receive_all(
             if result.is_err() {
                 next.store(incoming.len(), Ordering::Relaxed);
             }
-            let result = result.map_err(with_hint_if_disk_is_full);
+            let result = hint_if_disk_is_full(result);
             received
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -128,24 +126,14 @@ fn receive_all(
     let workers = thread::available_parallelism()
         .map_or(1, |count| count.get())
         .min(incoming.len());
-    thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(receive_some))));
+    store.flush_meanwhile(|| {
+        thread::scope(|scope| {
+            (0..workers).for_each(|_| drop(scope.spawn(receive_some)));
+        });
+    })?;
     received
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
         .into_values()
         .collect()
-}
-
-/// Adds a hint to the error of a full disk.
-fn with_hint_if_disk_is_full(error: anyhow::Error) -> anyhow::Error {
-    let is_disk_full = |cause: &(dyn std::error::Error + 'static)| {
-        let error = cause.downcast_ref::<io::Error>();
-        // An error of `tempfile` has this kind, and no errno.
-        error.is_some_and(|it| it.kind() == io::ErrorKind::StorageFull)
-            || cause.downcast_ref() == Some(&Errno::NOSPC)
-    };
-    match error.chain().any(is_disk_full) {
-        true => Failure::of(&error).hint(DISK_FULL).into(),
-        false => error,
-    }
 }

@@ -16,6 +16,7 @@
 
 mod blob;
 mod complete;
+mod full_disk;
 mod index;
 mod lock;
 mod temporary;
@@ -35,6 +36,7 @@ use crate::digest::Digest;
 use crate::unpack::FreeSpace;
 
 pub(crate) use complete::{LayerRecord, RECORDS};
+pub(crate) use full_disk::{hint_if_disk_is_full, is_disk_full};
 pub(crate) use index::{Index, TaggedImage, layout_index};
 pub(crate) use temporary::Temporary;
 
@@ -44,8 +46,6 @@ pub(crate) const NOT_WRITABLE: &str =
 /// The hint for a store that another user could exchange for another directory.
 const PRIVATE_PARENTS: &str =
     "let --store be below directories that only root and you can write to";
-/// The hint for a full disk.
-pub(crate) const DISK_FULL: &str = "the store's disk is full: `rmi` and `gc` make room, --store DIR chooses another place";
 
 /// OCI image specification, "oci-layout file".
 pub(crate) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -185,10 +185,10 @@ impl Store {
     /// Writes a document, under the lock of the names. A reader sees the old content or
     /// the new one, never a part.
     fn write_document(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        kit::call("written beside it, then renamed", "rename", path.display(), || {
+        let why = "written beside it, then renamed";
+        hint_if_disk_is_full(kit::call(why, "rename", path.display(), || {
             kit::write_atomically(path, bytes, 0o600, kit::Durability::PowerCut)
-        })
-        .hint_on(Errno::ENOSPC, DISK_FULL)
+        }))
     }
 }
 

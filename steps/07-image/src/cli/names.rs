@@ -2,12 +2,11 @@
 
 use anyhow::{Error, Result};
 use kit::{Failure, FailureKind};
-use nix::errno::Errno;
 
 use crate::args::StoreArgs;
 use crate::collect::{collect_before_change, collect_garbage};
 use crate::reference::{ImageName, Reference};
-use crate::store::{Index, TaggedImage};
+use crate::store::{Index, TaggedImage, is_disk_full};
 
 /// Options of `rmi`.
 #[derive(clap::Args)]
@@ -32,7 +31,7 @@ impl Rmi {
         let remove = || store.change_index(|index| Ok(self.remove_names(index)));
         let (removed, errors) = match remove() {
             // The new list of images is written beside the old one, which needs room.
-            Err(error) if kit::errno(&error) == Some(Errno::ENOSPC) => {
+            Err(error) if is_disk_full(&error) => {
                 store.as_root(|| {
                     collect_before_change(&store, |index| {
                         drop(self.remove_names(index))

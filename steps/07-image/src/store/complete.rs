@@ -3,6 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError::Timeout};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use oci_spec::image::Descriptor;
@@ -15,6 +18,9 @@ use crate::limits::LARGEST_DOCUMENT;
 
 /// The directory of the records, in the store.
 pub(crate) const RECORDS: &str = "complete";
+
+/// How long the disk may rest while layers are received.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The record of a complete layer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,6 +86,28 @@ impl Store {
         kit::call(why, "syncfs", self.path().display(), || {
             rustix::fs::syncfs(&directory).map_err(std::io::Error::from)
         })
+    }
+
+    /// Flushes the store's file system again and again while layers are received: the
+    /// disk is busy meanwhile, and little is left for [`Store::flush`].
+    pub(crate) fn flush_meanwhile(&self, receive: impl FnOnce()) -> Result<()> {
+        let directory = super::open_directory(self.path())?;
+        let (received, is_received) = mpsc::channel::<()>();
+        // The kernel reports a failed write once, so it counts here as well.
+        let mut flushed = Ok(());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let is_received = is_received;
+                while flushed.is_ok()
+                    && is_received.recv_timeout(FLUSH_INTERVAL) == Err(Timeout)
+                {
+                    flushed = rustix::fs::syncfs(&directory);
+                }
+            });
+            receive();
+            drop(received);
+        });
+        flushed.context("syncfs(the store)")
     }
 
     fn record_path(&self, chain_id: &Digest) -> PathBuf {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kit::{if_exists, interrupt};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use super::{Store, open_directory};
 use crate::unpack;
@@ -44,6 +45,22 @@ impl Store {
                 _lock: lock,
             });
         }
+    }
+
+    /// Asks ext4 to put every directory that is made below `tmp` into another part of
+    /// the disk: chattr(1), "T". Otherwise the files of a layer get their inodes where a
+    /// removed layer had them. Without a journal, ext4 takes no inode that was freed in
+    /// the last minute, and for each new file goes through all of these: an image that
+    /// was just removed took seven times as long to load.
+    pub(crate) fn spread_layers(&self) -> Result<()> {
+        let tmp = open_directory(&self.path().join("tmp"))?;
+        // Other file systems have no such attribute, and do not need it.
+        if let Ok(flags) = ioctl_getflags(&tmp)
+            && !flags.contains(IFlags::TOPDIR)
+        {
+            let _ = ioctl_setflags(&tmp, flags | IFlags::TOPDIR);
+        }
+        Ok(())
     }
 
     /// Removes a file or directory of the store. A directory is moved below `tmp`

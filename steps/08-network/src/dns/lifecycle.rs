@@ -87,10 +87,14 @@ fn find_or_start(options: &ResponderOptions) -> Result<OwnedFd> {
         Some(other) => other.kill()?, // it belongs to an earlier network of this name
         None => {}
     }
-    start(&json)?;
-    let started = RunningResponder::find(&options.leases)?;
-    let died = || Failure::new("the DNS responder has ended as soon as it was started");
-    Ok(started.ok_or_else(died)?.process)
+    // It may be killed between the two. Then it is started again, once.
+    for _ in 0..2 {
+        start(&json)?;
+        if let Some(started) = RunningResponder::find(&options.leases)? {
+            return Ok(started.process);
+        }
+    }
+    Err(Failure::new("the DNS responder has ended as soon as it was started").into())
 }
 
 /// Ends the responder of a network without containers.
