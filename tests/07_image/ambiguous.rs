@@ -58,7 +58,8 @@ fn a_global_header_after_an_entrys_own_header_is_refused() {
 #[test]
 fn a_global_header_that_changes_files_is_refused() {
     let Some(store) = root() else { return };
-    for key in ["path", "linkpath", "size", "GNU.sparse.name", "SCHILY.xattr.user.x"] {
+    let files = ["path", "linkpath", "size", "GNU.sparse.name", "SCHILY.xattr.user.x"];
+    for key in files.into_iter().chain(["uid", "gid", "mtime"]) {
         assert_refused(
             &store,
             archive_with_a_file_after([pax_header(b'g', key, "1")]),
@@ -95,4 +96,25 @@ fn a_size_that_is_no_plain_number_is_refused() {
         let file = Entry::file("file", "x").edit(edit);
         assert_refused(&store, Archive::new().with(file), "file");
     }
+}
+
+/// libarchive reads the data of a hard link once there was an extended header, and the
+/// segments of a sparse file whatever the type is; GNU tar reads a long name up to its
+/// NUL.
+#[test]
+fn an_entry_whose_data_or_name_ends_at_two_places_is_refused() {
+    let Some(store) = root() else { return };
+    let pax = Entry::file("a", "x").pax("comment", "x");
+    let link = Entry::hard_link("link", "a").body("data");
+    assert_refused(&store, Archive::new().with(pax).with(link), "link");
+    let realsize = Entry::hard_link("link", "a").pax("SCHILY.realsize", "3");
+    let file = Entry::file("a", "x");
+    assert_refused(&store, Archive::new().with(file).with(realsize), "link");
+    let sparse = Entry::sparse_gnu("sparse", &[(4096, b"data")], 8192);
+    let plain = sparse.edit(|header| header[156] = b'0');
+    assert_refused(&store, Archive::new().with(plain), "sparse");
+    let slash = Entry::sparse_gnu("sparse/", &[(4096, b"data")], 8192);
+    assert_refused(&store, Archive::new().with(slash), "sparse/");
+    let long = Entry::of_kind(b'L', "name").body("a name").claims(5);
+    assert_refused(&store, archive_with_a_file_after([long]), "name");
 }

@@ -112,7 +112,7 @@ const NUMBERS: [&[u8]; 16] = [
     b"\x80\0\0\0\0\0\0\0\0\0\0\x05",
     b"\x80\0\0\x01\0\0\0\0\0\0\0\x05",
 ];
-const NAMES: [&[u8]; 14] = [
+const NAMES: [&[u8]; 13] = [
     b"d/other",
     b"./d/other",
     b"d//other",
@@ -120,7 +120,6 @@ const NAMES: [&[u8]; 14] = [
     b"/d/other",
     b"d/other/",
     b"d",
-    b"d/",
     b"d/a",
     b"",
     b"d/other\0rest",

@@ -83,6 +83,14 @@ impl<R: Read> Blocks<R> {
         Ok(Some(block))
     }
 
+    /// Reads the padding after the current data. Tells whether it is zeros.
+    pub(super) fn has_padding_of_zeros(&mut self) -> Result<bool> {
+        let mut padding = self.input.by_ref().take(std::mem::take(&mut self.padding));
+        let mut bytes = Vec::new();
+        padding.read_to_end(&mut bytes).context("read the archive")?;
+        Ok(bytes.iter().all(|byte| *byte == 0))
+    }
+
     /// Refuses anything but zeros after the end: some readers would see a second archive
     /// in it.
     fn refuse_data_after_end(&mut self) -> Result<()> {

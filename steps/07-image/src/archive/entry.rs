@@ -99,7 +99,13 @@ impl Entry {
             Some(size) => size, // pax: it overrides the header's
             None => header.entry_size()?,
         };
+        let is_directory =
+            path.ends_with(b"/") && header.entry_type() != EntryType::Regular;
         let kind = kind(header, &path, link)?;
+        ensure!(
+            kind != EntryKind::File || !is_directory,
+            Failure::new("it is a file, and its name ends in a slash")
+        );
         check_size(header, records, &kind, size)?;
         let size = if kind == EntryKind::File { size } else { 0 };
         Ok(Entry {

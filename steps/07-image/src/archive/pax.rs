@@ -17,8 +17,9 @@ pub(super) const ATTRIBUTE_PREFIX: &[u8] = b"SCHILY.xattr.";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Records(Vec<(Vec<u8>, Vec<u8>)>);
 
-/// Keys whose value some programs ignore if it is empty, and others take for 0.
-const NEVER_EMPTY: [&str; 6] = ["path", "linkpath", "size", "uid", "gid", "mtime"];
+/// Keys that change an entry. If the value is empty, some programs ignore it, and others
+/// take it for 0.
+const CHANGES_ENTRY: [&str; 6] = ["path", "linkpath", "size", "uid", "gid", "mtime"];
 
 impl Records {
     /// Adds the records of an extended header.
@@ -29,7 +30,7 @@ impl Records {
                     .hint("a record is LENGTH KEY=VALUE\\n")
             })?;
             let is_unclear =
-                value.is_empty() && NEVER_EMPTY.iter().any(|it| it.as_bytes() == key);
+                value.is_empty() && CHANGES_ENTRY.iter().any(|it| it.as_bytes() == key);
             ensure!(
                 !is_unclear,
                 Failure::new(format_args!(
@@ -50,17 +51,16 @@ impl Records {
         Ok(())
     }
 
-    /// Adds the records of a global header that have a meaning for every entry.
+    /// Checks the records of a global header, and drops them.
     ///
     /// # Errors
-    /// A record changes the name, the content or the attributes of all later entries.
-    /// Programs in Go ignore global headers, and would see other files.
-    pub(crate) fn add_global(&mut self, bytes: &[u8]) -> Result<()> {
+    /// A record changes all later entries. Programs in Go ignore global headers, and
+    /// would see other files.
+    pub(crate) fn check_global(bytes: &[u8]) -> Result<()> {
         let mut records = Records::default();
         records.add(bytes)?;
         for (key, _) in &records.0 {
-            let changes_files = ["path", "linkpath", "size"].map(str::as_bytes);
-            let is_refused = changes_files.contains(&key.as_slice())
+            let is_refused = CHANGES_ENTRY.iter().any(|it| it.as_bytes() == key)
                 || key.starts_with(b"GNU.sparse.")
                 || key.starts_with(ATTRIBUTE_PREFIX);
             let key = String::from_utf8_lossy(key);
@@ -70,19 +70,7 @@ impl Records {
                     .hint("programs do not agree whether it applies")
             );
         }
-        let kept = ["uid", "gid", "mtime"].map(str::as_bytes);
-        records.0.retain(|(key, _)| kept.contains(&key.as_slice()));
-        for (key, value) in records.0 {
-            self.0.retain(|(earlier, _)| *earlier != key);
-            self.0.push((key, value));
-        }
         Ok(())
-    }
-
-    /// Appends records that override these.
-    pub(crate) fn overridden_by(mut self, later: Records) -> Self {
-        self.0.extend(later.0);
-        self
     }
 
     /// Returns the value of a key. An empty value removes those of earlier records.
@@ -180,17 +168,6 @@ mod tests {
     fn an_empty_value_is_refused_where_programs_read_it_in_two_ways() {
         assert_eq!(records(b"9 path=a\n12 comment=\n").unwrap().get("comment"), None);
         assert!(records(b"9 path=a\n8 path=\n").is_err());
-    }
-
-    #[test]
-    fn global_headers_leave_only_the_last_value_of_three_keys() {
-        let mut global = Records::default();
-        for text in
-            [&b"9 uid=10\n9 gid=10\n"[..], b"9 uid=20\n11 mtime=1\n", b"13 comment=x\n"]
-        {
-            global.add_global(text).unwrap();
-        }
-        assert_eq!(global.0.len(), 3);
     }
 
     #[test]

@@ -15,13 +15,14 @@ use crate::limits::{LONGEST_EXTENSION, LONGEST_GLOBAL};
 /// Reads a tar archive.
 pub(crate) struct ArchiveReader<R> {
     blocks: Blocks<R>,
-    /// Records of global headers (pax, "g"): they apply to all entries that follow.
-    global: pax::Records,
+    /// Whether there has been an extended header (pax): from then on libarchive reads
+    /// data of hard links.
+    is_pax: bool,
 }
 
 impl<R: Read> ArchiveReader<R> {
     pub(crate) fn new(input: R) -> Self {
-        ArchiveReader { blocks: Blocks::new(input), global: pax::Records::default() }
+        ArchiveReader { blocks: Blocks::new(input), is_pax: false }
     }
 
     /// Reads the next entry; None at the end. Skips the data of the entry before that the
@@ -32,13 +33,17 @@ impl<R: Read> ArchiveReader<R> {
             let name = || name_of(&header);
             let size = header.entry_size().with_context(name)?;
             extended.check(header.entry_type()).with_context(name)?;
+            self.is_pax |= header.entry_type().is_pax_local_extensions()
+                || header.entry_type().is_pax_global_extensions();
             let mut extension = || self.read_extension(size).with_context(name);
             match header.entry_type() {
                 EntryType::GNULongName => {
-                    extended.names.path = Some(until_nul(extension()?));
+                    let name = self.read_long_name(size).with_context(name)?;
+                    extended.names.path = Some(name);
                 }
                 EntryType::GNULongLink => {
-                    extended.names.link = Some(until_nul(extension()?));
+                    let target = self.read_long_name(size).with_context(name)?;
+                    extended.names.link = Some(target);
                 }
                 EntryType::XHeader => {
                     extended.has_pax = true;
@@ -46,7 +51,7 @@ impl<R: Read> ArchiveReader<R> {
                 }
                 EntryType::XGlobalHeader => {
                     let bytes = extension()?;
-                    self.add_global(&bytes).with_context(name)?;
+                    Self::check_global(&bytes).with_context(name)?;
                 }
                 // GNU tar's label of a volume
                 kind if kind.as_byte() == b'V' => {
@@ -70,8 +75,14 @@ impl<R: Read> ArchiveReader<R> {
         extended: ExtendedHeaders,
     ) -> Result<Entry> {
         self.blocks.add_entry();
-        let records = self.global.clone().overridden_by(extended.records);
+        let records = extended.records;
         let mut entry = Entry::parse(header, &records, extended.names)?;
+        let may_have_data = matches!(entry.kind, EntryKind::HardLink(_)) && self.is_pax;
+        ensure!(
+            !may_have_data || header.entry_size()? == 0,
+            Failure::new(format_args!("{}: a hard link that has data", entry.name()))
+                .hint("programs do not agree whether data follows")
+        );
         self.blocks.begin_data(entry.size);
         entry.segments = match entry.kind {
             EntryKind::File => sparse::segments(header, &records, &mut self.blocks),
@@ -84,6 +95,17 @@ impl<R: Read> ArchiveReader<R> {
     /// Returns the data of the entry that [`ArchiveReader::next`] has returned.
     pub(crate) fn data(&mut self) -> &mut impl Read {
         &mut self.blocks
+    }
+
+    /// Reads a long name. GNU tar reads up to the first NUL, also behind the data.
+    fn read_long_name(&mut self, size: u64) -> Result<Vec<u8>> {
+        let bytes = self.read_extension(size)?;
+        ensure!(
+            bytes.contains(&0) || self.blocks.has_padding_of_zeros()?,
+            Failure::new("a long name that goes on behind its end")
+                .hint("programs do not agree where it ends")
+        );
+        Ok(until_nul(bytes))
     }
 
     /// Reads the data of an extended header or a long name into memory.
@@ -101,7 +123,7 @@ impl<R: Read> ArchiveReader<R> {
         Ok(bytes)
     }
 
-    fn add_global(&mut self, bytes: &[u8]) -> Result<()> {
+    fn check_global(bytes: &[u8]) -> Result<()> {
         ensure!(
             bytes.len() <= LONGEST_GLOBAL,
             Failure::new(format_args!(
@@ -109,7 +131,7 @@ impl<R: Read> ArchiveReader<R> {
                 bytes.len()
             ))
         );
-        self.global.add_global(bytes)
+        pax::Records::check_global(bytes)
     }
 }
 

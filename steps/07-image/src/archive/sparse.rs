@@ -35,6 +35,11 @@ pub(super) fn segments<R: Read>(
         Failure::new("it is a sparse file of star's format")
             .hint("programs do not agree how large it is")
     );
+    ensure!(
+        header.entry_type() == EntryType::GNUSparse || !has_gnu_segments(header),
+        Failure::new("it is no sparse file, and its header has segments of one")
+            .hint("programs do not agree what is in it")
+    );
     let (segments, size) = if header.entry_type() == EntryType::GNUSparse {
         read_gnu_segments(header, blocks)?
     } else if records.get("GNU.sparse.major") == Some(b"1") {
@@ -56,11 +61,21 @@ pub(super) fn segments<R: Read>(
     Ok(Some((segments, size)))
 }
 
+/// Tells whether a header of GNU tar's has segments. libarchive reads them whatever the
+/// type is.
+fn has_gnu_segments(header: &Header) -> bool {
+    let is_empty = |header: &tar::GnuHeader| {
+        header.sparse.iter().all(tar::GnuSparseHeader::is_empty)
+            && header.realsize.iter().all(|byte| matches!(byte, 0 | b' ' | b'0'))
+    };
+    header.as_gnu().is_some_and(|header| !is_empty(header))
+}
+
 /// Refuses the records of a sparse file for another kind of entry. libarchive applies
 /// them to the file to which a hard link leads.
 pub(super) fn refuse(records: &Records) -> Result<()> {
     ensure!(
-        !records.has_prefix("GNU.sparse."),
+        !records.has_prefix("GNU.sparse.") && !records.has_prefix("SCHILY.realsize"),
         Failure::new("it is not a file, and has records of a sparse file")
     );
     Ok(())
