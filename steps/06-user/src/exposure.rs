@@ -4,7 +4,7 @@
 //! files are root's on the disk: the mount maps their owners. If such a file is a
 //! set-user-ID program, any user of the host who can reach it becomes root.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -12,12 +12,14 @@ use kit::Failure;
 use pivot_root::{Access, Rootfs};
 use rustix::fs::{Mode, OFlags, Stat, StatVfsMountFlags, fstat, fstatvfs, openat};
 
-/// Warns if users other than root can reach the files of a container that root starts
-/// with ids of its own.
+/// Warns on a terminal if users other than root can reach the files of a container that
+/// root starts with ids of its own. A script cannot act on it, and may compare what a
+/// command prints.
 pub(crate) fn warn_if_exposed(rootfs: &Rootfs) {
     // The warning is no part of the start, so nor is an error in looking for its reason.
     let is_exposed = || is_exposed(&rootfs.path).unwrap_or(false);
-    if rootfs.access == Access::ReadWrite && is_exposed() {
+    let is_seen = io::stderr().is_terminal();
+    if is_seen && rootfs.access == Access::ReadWrite && is_exposed() {
         let what = "every user of this host can enter it: a set-user-ID program that the \
                     container makes in it is root's";
         let hint = "move it into a directory that only root can enter (chmod 700)";
