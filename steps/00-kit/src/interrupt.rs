@@ -26,7 +26,7 @@ use crate::sys::pending_signals;
 pub use crate::sys::is_ignored;
 pub use helper::{output, read_to_end};
 pub use lock::{lock, lock_shared, lock_shared_within, lock_within};
-pub use wait::Wait;
+pub use wait::{Wait, checkpoint};
 
 /// The signals with which people, tools and timers end a program.
 pub const TERMINATION: [Signal; 5] =

@@ -89,16 +89,26 @@ impl Wait {
             if end.is_some_and(is_over) {
                 return Ok(false);
             }
-            match pending() {
-                Some(_) if is_patient() && patience_ends.is_none() => {
-                    PATIENCE_ENDS.set(Some(Instant::now() + PATIENCE));
-                }
-                Some(signal) if patience_ends.is_none_or(is_over) => {
-                    return Err(interrupted_by(signal));
-                }
-                _ => {}
-            }
+            checkpoint()?;
         }
+    }
+}
+
+/// Fails as a wait would that begins now. Long work calls it again and again.
+///
+/// # Errors
+/// When a signal has come; in [`super::patiently`] only once its time is over.
+pub fn checkpoint() -> io::Result<()> {
+    let patience_ends = PATIENCE_ENDS.get().filter(|_| is_patient());
+    match pending() {
+        Some(_) if is_patient() && patience_ends.is_none() => {
+            PATIENCE_ENDS.set(Some(Instant::now() + PATIENCE));
+            Ok(())
+        }
+        Some(signal) if patience_ends.is_none_or(is_over) => {
+            Err(interrupted_by(signal))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use anyhow::{Context, Result};
+use kit::interrupt;
 use rustix::fs::{AtFlags, Dir, RenameFlags, renameat_with, unlinkat};
 use rustix::io::Errno;
 
@@ -13,6 +14,9 @@ use super::open::open_at;
 
 /// The most directories that are open at once.
 const MOST_OPEN: usize = 200;
+
+/// How many entries are removed before it looks for a signal.
+const ENTRIES_BETWEEN_CHECKS: u64 = 256;
 
 /// Removes the file or directory of this name, with everything below it. A name that is
 /// missing is no error. After an error, another call removes the rest.
@@ -35,6 +39,8 @@ struct Removal {
     below: Vec<OpenDirectory>,
     /// How many directories have been moved to the top.
     moved: u64,
+    /// How many entries have been looked at.
+    seen: u64,
 }
 
 /// A directory whose entries are read one after the other.
@@ -80,13 +86,20 @@ enum Removed {
 impl Removal {
     fn open(parent: &OwnedFd, name: &OsStr) -> Result<Self> {
         let top = OpenDirectory::open(parent, name)?;
-        Ok(Removal { top, below: Vec::new(), moved: 0 })
+        Ok(Removal { top, below: Vec::new(), moved: 0, seen: 0 })
     }
 
     /// Removes everything in the directory.
+    ///
+    /// # Errors
+    /// When a signal has come, or an entry cannot be removed. The rest stays.
     fn remove_all(&mut self) -> Result<()> {
         let mut moved_before = 0;
         loop {
+            self.seen += 1;
+            if self.seen.is_multiple_of(ENTRIES_BETWEEN_CHECKS) {
+                interrupt::checkpoint()?;
+            }
             let may_open = self.below.len() < MOST_OPEN;
             let here = self.below.last_mut().unwrap_or(&mut self.top);
             match here.remove_next()? {
@@ -142,6 +155,7 @@ fn unlink(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::{Signal, raise};
     use rustix::fs::Mode;
 
     use super::*;
@@ -179,5 +193,25 @@ mod tests {
         removal.remove_all().unwrap();
         assert_eq!(removal.moved, 500);
         unlink(&top, "d".as_ref()).unwrap();
+    }
+
+    #[test]
+    fn a_signal_ends_the_removal_of_many_files_and_another_call_removes_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = OwnedFd::from(std::fs::File::open(dir.path()).unwrap());
+        let many = dir.path().join("many");
+        std::fs::create_dir(&many).unwrap();
+        (0..600).for_each(|n| drop(std::fs::File::create(many.join(n.to_string()))));
+        let interrupted = std::thread::spawn(move || {
+            interrupt::block().unwrap();
+            raise(Signal::SIGTERM).unwrap();
+            let error = remove(&top, "many".as_ref()).unwrap_err();
+            let all = interrupt::patiently(|| remove(&top, "many".as_ref()));
+            (error.to_string(), all)
+        });
+        let (error, all) = interrupted.join().unwrap();
+        assert!(error.contains("interrupted by SIGTERM"), "{error}");
+        all.unwrap();
+        assert!(!many.exists());
     }
 }
