@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use crate::call::call;
 use crate::failure::{Failure, Hint};
 use crate::file::{ensure_private, if_exists, is_still_at};
+use crate::interrupt;
 
 /// The answer to an attempt to lock a run directory.
 pub(crate) enum Locked {
@@ -28,7 +29,7 @@ pub(crate) enum Locked {
 pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
     let Some(file) = open_if_directory(path)? else { return Ok(None) };
     call("locked while we live: gc leaves it alone", "flock", path.display(), || {
-        file.lock()
+        interrupt::lock(&file)
     })?;
     Ok(is_still_at(&file, path)?.then_some(file))
 }

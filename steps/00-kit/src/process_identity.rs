@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::file::{if_exists, read_kernel_file};
 
-/// The answer to whether a container is alive.
+/// The answer to whether a process runs, or to whether a container is alive. For a
+/// container, [`crate::liveness()`] has the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Liveness {
-    /// Its run directory is locked, or the process in its `state.json` runs.
+    /// It runs.
     Alive,
-    /// Its run directory does not exist, or it is not locked and the process in its
-    /// `state.json` does not run.
+    /// It does not run any more.
     Gone,
 }
 

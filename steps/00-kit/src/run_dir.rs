@@ -86,7 +86,8 @@ impl RunDir {
             })
             .hint_on(Errno::EACCES, hint_for_access(parent))?;
             // Between mkdir and flock, `gc` may have found it unlocked and removed it.
-            if let Some(directory) = lock(&path)? {
+            let locked = lock(&path).inspect_err(|_| drop(fs::remove_dir(&path)));
+            if let Some(directory) = locked? {
                 let run_dir = RunDir { path, directory, keeper: Keeper::default() };
                 // Another user may have made the parent in between. Dropping `run_dir`
                 // removes what we made in it.

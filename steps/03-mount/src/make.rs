@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, mkdirat, readlinkat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, mkdirat, readlinkat};
 
 use crate::resolve::{open_silently, open_silently_nofollow};
 
@@ -73,6 +73,8 @@ fn make_or_follow(
             Err(error) => lookup_failed(&so_far, error)?,
         }
         match open_silently_nofollow(root, &so_far) {
+            // Another start has made it in between.
+            Ok(made) if !is_link(&made)? => continue,
             Ok(link) => {
                 let to = readlinkat(link, "", Vec::new())
                     .with_context(|| format!("readlink {}", so_far.display()))?;
@@ -88,6 +90,11 @@ fn make_or_follow(
         }
     }
     Ok(None)
+}
+
+fn is_link(file: &OwnedFd) -> Result<bool> {
+    let mode = fstat(file).context("fstat(a part of a target)")?.st_mode;
+    Ok(FileType::from_raw_mode(mode) == FileType::Symlink)
 }
 
 /// Makes `path`, which does not exist, in the directory `above`, which does.

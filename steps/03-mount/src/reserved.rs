@@ -35,7 +35,7 @@ pub(crate) fn refuse_reserved(
         "what is in /proc".into()
     } else if let Some(default) = find_default(root, |it| it == place)? {
         default.into()
-    } else if place.mount == root_place.mount || !has_link(root, path) {
+    } else if place.mount == root_place.mount || is_without_links(root, path, place) {
         return Ok(());
     } else {
         let parents = parents_of_mounts()?;
@@ -69,9 +69,11 @@ fn find_default(
     Ok(None)
 }
 
-/// Tells whether a symbolic link is a part of this path.
-fn has_link(root: BorrowedFd<'_>, path: &Path) -> bool {
-    open_path_without_links(root, path).is_err_and(|error| error == Errno::LOOP)
+/// Tells whether this path leads to this place without a symbolic link. The path may
+/// have been exchanged since the place was found.
+fn is_without_links(root: BorrowedFd<'_>, path: &Path, place: Place) -> bool {
+    let found = open_path_without_links(root, path).ok();
+    found.is_some_and(|it| Place::of(it.as_fd()).is_ok_and(|it| it == place))
 }
 
 /// A file on a mount. The same file may be on several mounts.

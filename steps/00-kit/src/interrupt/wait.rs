@@ -108,7 +108,12 @@ pub fn checkpoint() -> io::Result<()> {
         Some(signal) if patience_ends.is_none_or(is_over) => {
             Err(interrupted_by(signal))
         }
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        // It has been read, and sent on to the command. The next signal begins anew.
+        None => {
+            PATIENCE_ENDS.set(None);
+            Ok(())
+        }
     }
 }
 
@@ -170,6 +175,21 @@ mod tests {
                 wait.until_readable(&reader).unwrap();
             });
             check().unwrap_err();
+        });
+    }
+
+    #[test]
+    fn a_signal_that_was_read_does_not_shorten_the_patience_with_the_next_one() {
+        in_thread(|| {
+            block().unwrap();
+            raise(Signal::SIGINT).unwrap();
+            patiently(checkpoint).unwrap();
+            PATIENCE_ENDS.set(Some(Instant::now()));
+            patiently(checkpoint).unwrap_err();
+            termination().unwrap().read_signal().unwrap().unwrap();
+            checkpoint().unwrap();
+            raise(Signal::SIGTERM).unwrap();
+            patiently(checkpoint).unwrap();
         });
     }
 
