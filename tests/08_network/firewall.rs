@@ -84,6 +84,73 @@ fn a_firewall_that_lets_containers_through_is_accepted() {
     world.sh_on_host("nft flush ruleset").exits(0);
 }
 
+/// The check refuses what certainly drops, and no firewall that it does not understand:
+/// sets, maps and addresses are not read.
+#[test]
+fn a_firewall_that_may_let_containers_through_is_accepted() {
+    let Some(world) = world() else { return };
+    for (input, forward) in [
+        ("iifname \"kiste*\" accept;", "ct state { established, related } accept;"),
+        (
+            "iifname { \"kiste0\", \"lo\" } udp dport 53 accept;",
+            "ct state vmap { established : accept, related : accept, invalid : drop };",
+        ),
+        (
+            "ip saddr 10.0.0.0/8 udp dport { 53, 67 } accept;",
+            "ct state { established, related } jump containers;",
+        ),
+        (
+            "jump of_others;",
+            "ct state vmap { established : goto containers, invalid : drop };",
+        ),
+    ] {
+        load(
+            &world,
+            &format!(
+                "table inet fw {{
+                    chain containers {{ accept; }}
+                    chain of_others {{ ip daddr 10.0.0.0/8 return; drop; }}
+                    chain input {{ type filter hook input priority 0; policy drop;
+                        {input} ip saddr 10.77.0.0/16 accept; }}
+                    chain forward {{ type filter hook forward priority 0; policy drop;
+                        {forward} iifname \"kiste*\" accept; }}
+                }}"
+            ),
+        );
+        world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+        world.sh_on_host("nft flush ruleset").exits(0);
+    }
+}
+
+/// Rules that other packets than those of containers meet make no difference.
+#[test]
+fn a_firewall_that_accepts_only_other_packets_is_refused() {
+    let Some(world) = world() else { return };
+    for rule in [
+        "ct state { established, related } accept;",
+        "tcp dport { 80, 443 } accept;",
+        "ip daddr 192.0.2.1 oifname \"other0\" accept;",
+        "meta l4proto { icmp, ipv6-icmp } accept;",
+        "ip daddr 192.0.2.1 drop;",
+        "meta mark 1 jump stop;",
+    ] {
+        load(
+            &world,
+            &format!(
+                "table inet fw {{
+                    chain stop {{ drop; }}
+                    chain forward {{ type filter hook forward priority 0; policy drop; {rule} }}
+                }}"
+            ),
+        );
+        world
+            .run(&[], &["true"])
+            .exits(125)
+            .assert_stderr_contains("chain forward (policy drop)");
+        world.sh_on_host("nft flush ruleset").exits(0);
+    }
+}
+
 /// A host may have tens of thousands of rules. A start reads the chains that its packets
 /// enter, each once; an end reads none of them.
 #[test]
