@@ -254,6 +254,115 @@ fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
     world.assert_unchanged();
 }
 
+/// firewalld's and ufw's layouts: the base chain jumps to the chain that rejects all.
+const NESTED: [(&str, &str); 4] = [
+    (
+        "ct state { established, related } accept; jump zones; reject",
+        "chain public { jump deny; reject; }\nchain deny { }\nchain zones { goto public; }",
+    ),
+    ("jump zones; ct state invalid drop", "chain zones { drop; }"),
+    (
+        "iifname \"other0\" accept; jump zones; jump others; return",
+        "chain zones { iifname \"kiste*\" reject; }",
+    ),
+    ("iifname \"kiste*\" drop; jump DOCKER-USER", "chain zones { }"),
+];
+
+/// Loads a firewall whose chains for incoming and for forwarded packets have these rules.
+fn load_nested(world: &World, rules: &str, others: &str) -> String {
+    load(
+        world,
+        &format!(
+            "table inet fw {{
+                chain DOCKER-USER {{ }}
+                chain others {{ }}
+                {others}
+                chain in {{ type filter hook input priority 0; {rules}; }}
+                chain forward {{ type filter hook forward priority 0; {rules}; }}
+            }}"
+        ),
+    )
+}
+
+#[test]
+fn an_adjusted_firewall_lets_containers_through_before_the_jump_to_a_chain_that_drops()
+{
+    let Some(world) = world() else { return };
+    for (rules, others) in NESTED {
+        let before = load_nested(&world, rules, others);
+        let options = ["--firewall=adjust", "-p", "8080:80", "--hostname", "web"];
+        let running = world.serve(&options, "hello");
+        world
+            .sh_on_other_host(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
+            .assert_stdout("hello");
+        world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+        world.run(&[], &["ping", "-c1", "-W3", "web"]).exits(0);
+        drop(running);
+        assert_eq!(world.sh_on_host("nft list ruleset").out, before, "{rules}");
+        world.sh_on_host("nft flush ruleset").exits(0);
+    }
+    world.assert_unchanged();
+}
+
+/// The rules of a start are no proof for the next one: another program may have put
+/// a drop before them.
+#[test]
+fn rules_of_an_earlier_start_that_no_longer_help_are_added_anew() {
+    let Some(world) = world() else { return };
+    let before = load_nested(&world, "accept", "chain zones { drop; }");
+    let first = world.start(&[], &["sleep", "1000"]);
+    for chain in ["in", "forward"] {
+        world
+            .sh_on_host(&format!("nft insert rule inet fw {chain} jump zones"))
+            .exits(0);
+    }
+    for _ in 0..2 {
+        world
+            .run(&["--firewall=adjust"], &["ping", "-c1", "-W3", net::OUTSIDE])
+            .exits(0);
+        let count = world.sh_on_host("nft list ruleset | grep -c 'kiste: kiste'").out;
+        assert_eq!(count.trim(), "6");
+        for chain in ["in", "forward"] {
+            let drop = format!("nft insert rule inet fw {chain} iifname kiste0 drop");
+            world.sh_on_host(&drop).exits(0);
+        }
+        world.run(&[], &["true"]).exits(125).assert_stderr_contains("chain forward");
+    }
+    drop(first);
+    let listed = world.sh_on_host("nft list ruleset").out;
+    assert!(!listed.contains("kiste: kiste") && listed != before, "{listed}");
+    world.sh_on_host("nft flush ruleset").exits(0);
+}
+
+/// The chain that Docker leaves to its users is where our rules go. What the users drop
+/// there is still dropped.
+#[test]
+fn an_adjusted_firewall_that_still_drops_the_packets_is_refused_and_restored() {
+    let Some(world) = world() else { return };
+    let rules = DOCKER.replace("{ return; }", "{ iifname \"kiste*\" drop; return; }");
+    let before = load(&world, &rules);
+    world
+        .run(&["--firewall=adjust"], &["true"])
+        .exits(125)
+        .assert_stderr_contains("chain FORWARD (it jumps to DOCKER-USER")
+        .assert_stderr_contains("let kiste0 through yourself");
+    assert_eq!(world.sh_on_host("nft list ruleset").out, before);
+    world.sh_on_host("nft flush ruleset").exits(0);
+    world.assert_unchanged();
+}
+
+#[test]
+fn a_firewall_of_a_host_without_uplinks_is_adjusted_as_well() {
+    let Some(world) = world() else { return };
+    world.sh_on_host("ip route flush default").exits(0);
+    load(&world, DOCKER);
+    world.run(&[], &["true"]).exits(125);
+    let running = world.start(&["--firewall=adjust"], &["sleep", "1000"]);
+    world.run(&[], &["true"]).exits(0);
+    drop(running);
+    world.sh_on_host("nft flush ruleset").exits(0);
+}
+
 /// An adjusted firewall still drops the packets that the host's own rules drop, and the
 /// packets to the host's other bridges. A rule with a comment like ours is not removed.
 #[test]

@@ -26,8 +26,12 @@ const MAX_JUMPS: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WalkOutcome {
     Accepted,
-    /// A rule of this chain has dropped it.
-    Dropped(ChainId),
+    /// A rule of the chain `by` has dropped it. The rule at `position` of the chain where
+    /// the walk began is this rule, or has led to it.
+    Dropped {
+        by: ChainId,
+        position: usize,
+    },
     /// No rule has decided.
     Undecided,
 }
@@ -99,7 +103,7 @@ impl<'a> WalkedPacket<'a> {
             self.walk_at(ruleset, &to, depth + 1)
         };
         let mut may_return = false;
-        for rule in ruleset.rules(chain)?.iter() {
+        for (position, rule) in ruleset.rules(chain)?.iter().enumerate() {
             let is_certain = match self.matches(rule) {
                 Match::No => continue,
                 Match::Perhaps => false,
@@ -107,7 +111,9 @@ impl<'a> WalkedPacket<'a> {
             };
             let (outcome, comes_back) = match &rule.verdict {
                 None => continue,
-                Some(Verdict::Drop) => (WalkOutcome::Dropped(chain.clone()), false),
+                Some(Verdict::Drop) => {
+                    (WalkOutcome::Dropped { by: chain.clone(), position }, false)
+                }
                 Some(Verdict::Accept | Verdict::OfMap) => {
                     return Ok(WalkOutcome::Accepted);
                 }
@@ -116,12 +122,15 @@ impl<'a> WalkedPacket<'a> {
                 Some(Verdict::Jump(name)) => (walk_other(ruleset, name)?, true),
             };
             match outcome {
-                WalkOutcome::Accepted => return Ok(outcome),
+                WalkOutcome::Accepted => return Ok(WalkOutcome::Accepted),
                 WalkOutcome::Undecided if comes_back => {}
-                WalkOutcome::Dropped(_) if may_return && is_certain => break,
-                _ if is_certain => return Ok(outcome),
+                WalkOutcome::Undecided if is_certain => break,
                 WalkOutcome::Undecided => may_return = true,
-                WalkOutcome::Dropped(_) => {}
+                WalkOutcome::Dropped { by, .. } if is_certain && !may_return => {
+                    return Ok(WalkOutcome::Dropped { by, position });
+                }
+                WalkOutcome::Dropped { .. } if is_certain => break,
+                WalkOutcome::Dropped { .. } => {}
             }
         }
         Ok(WalkOutcome::Undecided)
