@@ -84,6 +84,73 @@ fn a_firewall_that_lets_containers_through_is_accepted() {
     world.sh_on_host("nft flush ruleset").exits(0);
 }
 
+/// The check refuses what certainly drops, and no firewall that it does not understand:
+/// sets, maps and addresses are not read.
+#[test]
+fn a_firewall_that_may_let_containers_through_is_accepted() {
+    let Some(world) = world() else { return };
+    for (input, forward) in [
+        ("iifname \"kiste*\" accept;", "ct state { established, related } accept;"),
+        (
+            "iifname { \"kiste0\", \"lo\" } udp dport 53 accept;",
+            "ct state vmap { established : accept, related : accept, invalid : drop };",
+        ),
+        (
+            "ip saddr 10.0.0.0/8 udp dport { 53, 67 } accept;",
+            "ct state { established, related } jump containers;",
+        ),
+        (
+            "jump of_others;",
+            "ct state vmap { established : goto containers, invalid : drop };",
+        ),
+    ] {
+        load(
+            &world,
+            &format!(
+                "table inet fw {{
+                    chain containers {{ accept; }}
+                    chain of_others {{ ip daddr 10.0.0.0/8 return; drop; }}
+                    chain input {{ type filter hook input priority 0; policy drop;
+                        {input} ip saddr 10.77.0.0/16 accept; }}
+                    chain forward {{ type filter hook forward priority 0; policy drop;
+                        {forward} iifname \"kiste*\" accept; }}
+                }}"
+            ),
+        );
+        world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+        world.sh_on_host("nft flush ruleset").exits(0);
+    }
+}
+
+/// Rules that other packets than those of containers meet make no difference.
+#[test]
+fn a_firewall_that_accepts_only_other_packets_is_refused() {
+    let Some(world) = world() else { return };
+    for rule in [
+        "ct state { established, related } accept;",
+        "tcp dport { 80, 443 } accept;",
+        "ip daddr 192.0.2.1 oifname \"other0\" accept;",
+        "meta l4proto { icmp, ipv6-icmp } accept;",
+        "ip daddr 192.0.2.1 drop;",
+        "meta mark 1 jump stop;",
+    ] {
+        load(
+            &world,
+            &format!(
+                "table inet fw {{
+                    chain stop {{ drop; }}
+                    chain forward {{ type filter hook forward priority 0; policy drop; {rule} }}
+                }}"
+            ),
+        );
+        world
+            .run(&[], &["true"])
+            .exits(125)
+            .assert_stderr_contains("chain forward (policy drop)");
+        world.sh_on_host("nft flush ruleset").exits(0);
+    }
+}
+
 /// A host may have tens of thousands of rules. A start reads the chains that its packets
 /// enter, each once; an end reads none of them.
 #[test]
@@ -185,6 +252,115 @@ fn an_adjusted_firewall_lets_containers_through_and_is_restored_afterwards() {
         world.sh_on_host("nft flush ruleset").exits(0);
     }
     world.assert_unchanged();
+}
+
+/// firewalld's and ufw's layouts: the base chain jumps to the chain that rejects all.
+const NESTED: [(&str, &str); 4] = [
+    (
+        "ct state { established, related } accept; jump zones; reject",
+        "chain public { jump deny; reject; }\nchain deny { }\nchain zones { goto public; }",
+    ),
+    ("jump zones; ct state invalid drop", "chain zones { drop; }"),
+    (
+        "iifname \"other0\" accept; jump zones; jump others; return",
+        "chain zones { iifname \"kiste*\" reject; }",
+    ),
+    ("iifname \"kiste*\" drop; jump DOCKER-USER", "chain zones { }"),
+];
+
+/// Loads a firewall whose chains for incoming and for forwarded packets have these rules.
+fn load_nested(world: &World, rules: &str, others: &str) -> String {
+    load(
+        world,
+        &format!(
+            "table inet fw {{
+                chain DOCKER-USER {{ }}
+                chain others {{ }}
+                {others}
+                chain in {{ type filter hook input priority 0; {rules}; }}
+                chain forward {{ type filter hook forward priority 0; {rules}; }}
+            }}"
+        ),
+    )
+}
+
+#[test]
+fn an_adjusted_firewall_lets_containers_through_before_the_jump_to_a_chain_that_drops()
+{
+    let Some(world) = world() else { return };
+    for (rules, others) in NESTED {
+        let before = load_nested(&world, rules, others);
+        let options = ["--firewall=adjust", "-p", "8080:80", "--hostname", "web"];
+        let running = world.serve(&options, "hello");
+        world
+            .sh_on_other_host(&format!("curl -sS -m5 http://{}:8080/i", net::HOST))
+            .assert_stdout("hello");
+        world.run(&[], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
+        world.run(&[], &["ping", "-c1", "-W3", "web"]).exits(0);
+        drop(running);
+        assert_eq!(world.sh_on_host("nft list ruleset").out, before, "{rules}");
+        world.sh_on_host("nft flush ruleset").exits(0);
+    }
+    world.assert_unchanged();
+}
+
+/// The rules of a start are no proof for the next one: another program may have put
+/// a drop before them.
+#[test]
+fn rules_of_an_earlier_start_that_no_longer_help_are_added_anew() {
+    let Some(world) = world() else { return };
+    let before = load_nested(&world, "accept", "chain zones { drop; }");
+    let first = world.start(&[], &["sleep", "1000"]);
+    for chain in ["in", "forward"] {
+        world
+            .sh_on_host(&format!("nft insert rule inet fw {chain} jump zones"))
+            .exits(0);
+    }
+    for _ in 0..2 {
+        world
+            .run(&["--firewall=adjust"], &["ping", "-c1", "-W3", net::OUTSIDE])
+            .exits(0);
+        let count = world.sh_on_host("nft list ruleset | grep -c 'kiste: kiste'").out;
+        assert_eq!(count.trim(), "6");
+        for chain in ["in", "forward"] {
+            let drop = format!("nft insert rule inet fw {chain} iifname kiste0 drop");
+            world.sh_on_host(&drop).exits(0);
+        }
+        world.run(&[], &["true"]).exits(125).assert_stderr_contains("chain forward");
+    }
+    drop(first);
+    let listed = world.sh_on_host("nft list ruleset").out;
+    assert!(!listed.contains("kiste: kiste") && listed != before, "{listed}");
+    world.sh_on_host("nft flush ruleset").exits(0);
+}
+
+/// The chain that Docker leaves to its users is where our rules go. What the users drop
+/// there is still dropped.
+#[test]
+fn an_adjusted_firewall_that_still_drops_the_packets_is_refused_and_restored() {
+    let Some(world) = world() else { return };
+    let rules = DOCKER.replace("{ return; }", "{ iifname \"kiste*\" drop; return; }");
+    let before = load(&world, &rules);
+    world
+        .run(&["--firewall=adjust"], &["true"])
+        .exits(125)
+        .assert_stderr_contains("chain FORWARD (it jumps to DOCKER-USER")
+        .assert_stderr_contains("let kiste0 through yourself");
+    assert_eq!(world.sh_on_host("nft list ruleset").out, before);
+    world.sh_on_host("nft flush ruleset").exits(0);
+    world.assert_unchanged();
+}
+
+#[test]
+fn a_firewall_of_a_host_without_uplinks_is_adjusted_as_well() {
+    let Some(world) = world() else { return };
+    world.sh_on_host("ip route flush default").exits(0);
+    load(&world, DOCKER);
+    world.run(&[], &["true"]).exits(125);
+    let running = world.start(&["--firewall=adjust"], &["sleep", "1000"]);
+    world.run(&[], &["true"]).exits(0);
+    drop(running);
+    world.sh_on_host("nft flush ruleset").exits(0);
 }
 
 /// An adjusted firewall still drops the packets that the host's own rules drop, and the

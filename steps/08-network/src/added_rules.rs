@@ -1,9 +1,7 @@
 //! The rules that let containers' packets through a chain of another program.
 
-use anyhow::Result;
-
 use crate::network::Network;
-use crate::nft::{Rule, Ruleset};
+use crate::nft::Rule;
 use crate::obstacle::{INPUT, Obstacle};
 use crate::port::Protocol;
 
@@ -20,15 +18,6 @@ impl Obstacle {
     /// The comment of our rules in the chain.
     pub(crate) fn comment(network: &Network) -> String {
         format!("kiste: {}", network.name)
-    }
-
-    pub(crate) fn has_our_rules(
-        &self,
-        network: &Network,
-        ruleset: &mut Ruleset,
-    ) -> Result<bool> {
-        let comment = Self::comment(network);
-        Ok(ruleset.rules(&self.target)?.iter().any(|rule| rule.comment == comment))
     }
 
     /// Makes rules that accept packets to other hosts and between containers, but not

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use crate::added_rules::Form;
 use crate::host_changes::AddedRules;
 use crate::network::{Isolation, Network};
-use crate::nft::{self, Batch, Chain, ChainId, ExistingRule, Rule, Ruleset};
+use crate::nft::{self, Batch, Chain, ExistingRule, Rule, Ruleset};
 use crate::obstacle::{INPUT, Obstacle, legacy_obstacles, obstacles};
 use crate::store::NetworkStore;
 
@@ -55,22 +55,37 @@ pub(crate) fn check_or_adjust(
         );
         return Err(refusal(&legacy).hint(hint).into());
     }
-    for obstacle in unresolved.clone() {
-        if obstacle.has_our_rules(network, &mut ruleset)? {
-            unresolved.retain(|other| other.chain.id != obstacle.chain.id);
-        }
-    }
     match firewall {
         _ if unresolved.is_empty() => Ok(()),
-        Firewall::Adjust => unresolved.iter().try_for_each(|obstacle| {
-            add_rules(store, obstacle, network, uplinks, &mut ruleset)
-        }),
+        Firewall::Adjust => {
+            for obstacle in &unresolved {
+                add_rules(store, obstacle, network, uplinks, &mut ruleset)?;
+            }
+            let mut ruleset = Ruleset::read("do the added rules let them through?")?;
+            unresolved = obstacles(&mut ruleset, &network.bridge, uplinks)?;
+            unresolved.retain(is_relevant);
+            refuse_unadjusted(&unresolved, network)
+        }
         Firewall::Check => {
             let hint = "--firewall=adjust adds rules that accept it, and removes them \
                         with the last container; or choose --network none";
             Err(refusal(&unresolved).hint(hint).into())
         }
     }
+}
+
+/// Refuses a container whose packets are dropped in spite of our rules: a rule that
+/// comes before the chain of our rules drops them.
+fn refuse_unadjusted(unresolved: &[Obstacle], network: &Network) -> Result<()> {
+    if unresolved.is_empty() {
+        return Ok(());
+    }
+    let hint = format!(
+        "the rules of --firewall=adjust do not help there; let {} through yourself, or \
+         choose --network none",
+        network.bridge
+    );
+    Err(refusal(unresolved).hint(hint).into())
 }
 
 fn refusal(obstacles: &[Obstacle]) -> Failure {
@@ -89,14 +104,14 @@ fn add_rules(
     ruleset: &mut Ruleset,
 ) -> Result<()> {
     let (target, comment) = (&obstacle.target, Obstacle::comment(network));
-    let added = AddedRules { chain: target.clone(), comment };
+    let added = AddedRules { chain: target.clone(), comment: comment.clone() };
     if !store.changes().rules.contains(&added) {
         store.update_changes(|changes| changes.rules.push(added))?;
     }
     let existing = ruleset.rules(target)?;
     let add = |form| {
         let rules = obstacle.rules(network, uplinks, form);
-        insert_rules(target, &existing, &rules)
+        insert_rules(obstacle, &comment, &existing, &rules)
     };
     match obstacle.chain.id.is_of_iptables() {
         false => add(Form::Nftables),
@@ -110,20 +125,31 @@ fn add_rules(
     }
 }
 
-/// Adds our rules just before the last one, so that the host's other rules still drop
-/// their packets.
+/// Adds our rules just before the one that drops packets of containers or jumps to it,
+/// else before the last one, so that the host's other rules still drop their packets.
+/// The rules of an earlier start, which do not help any more, are removed.
 fn insert_rules(
-    target: &ChainId,
+    obstacle: &Obstacle,
+    comment: &str,
     existing: &[ExistingRule],
     rules: &[Rule],
 ) -> Result<()> {
+    let target = &obstacle.target;
     let is_final =
         |rule: &&ExistingRule| rule.conditions.is_empty() && rule.verdict.is_some();
-    let last = existing.last().filter(is_final);
+    let dropping = obstacle.position.filter(|_| *target == obstacle.chain.id);
+    let next = match dropping {
+        Some(position) => existing.get(position),
+        None => existing.last().filter(is_final),
+    };
     let mut batch = Batch::default();
+    let is_ours = |rule: &&ExistingRule| rule.comment == comment;
+    for old in existing.iter().filter(is_ours) {
+        batch.delete_rule(target, old.handle);
+    }
     for rule in rules {
-        match last {
-            Some(last) => batch.insert(target, rule, last.handle),
+        match next {
+            Some(next) => batch.insert(target, rule, next.handle),
             None => batch.append(target, rule),
         }
     }

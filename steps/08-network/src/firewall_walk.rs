@@ -26,10 +26,29 @@ const MAX_JUMPS: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WalkOutcome {
     Accepted,
-    /// A rule of this chain has dropped it.
-    Dropped(ChainId),
+    /// A rule of the chain `by` has dropped it. The rule at `position` of the chain where
+    /// the walk began is this rule, or has led to it.
+    Dropped {
+        by: ChainId,
+        position: usize,
+    },
     /// No rule has decided.
     Undecided,
+}
+
+/// Whether a packet meets the conditions of a rule; the least is decisive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Match {
+    No,
+    /// A condition is not known.
+    Perhaps,
+    Yes,
+}
+
+impl Match {
+    fn certain(is_met: bool) -> Self {
+        if is_met { Match::Yes } else { Match::No }
+    }
 }
 
 impl<'a> WalkedPacket<'a> {
@@ -57,8 +76,8 @@ impl<'a> WalkedPacket<'a> {
         WalkedPacket { from, to, is_answer: true, ..Self::first_to(uplink, bridge) }
     }
 
-    /// Walks through a chain. A rule with an unknown condition counts as one that does
-    /// not match, so a packet counts as dropped only if it certainly is.
+    /// Walks through a chain. A rule with an unknown condition may match or not. The
+    /// better outcome counts, so a packet counts as dropped only if it certainly is.
     ///
     /// # Errors
     /// When the rules of a chain cannot be read.
@@ -83,32 +102,56 @@ impl<'a> WalkedPacket<'a> {
             let to = ChainId { chain: name.clone(), ..chain.clone() };
             self.walk_at(ruleset, &to, depth + 1)
         };
-        for rule in ruleset.rules(chain)?.iter().filter(|rule| self.matches(rule)) {
-            match &rule.verdict {
-                None => {}
-                Some(Verdict::Drop) => return Ok(WalkOutcome::Dropped(chain.clone())),
-                Some(Verdict::Accept) => return Ok(WalkOutcome::Accepted),
-                Some(Verdict::Return) => return Ok(WalkOutcome::Undecided),
-                Some(Verdict::Goto(name)) => return walk_other(ruleset, name),
-                Some(Verdict::Jump(name)) => match walk_other(ruleset, name)? {
-                    WalkOutcome::Undecided => {}
-                    decided => return Ok(decided),
-                },
+        let mut may_return = false;
+        for (position, rule) in ruleset.rules(chain)?.iter().enumerate() {
+            let is_certain = match self.matches(rule) {
+                Match::No => continue,
+                Match::Perhaps => false,
+                Match::Yes => true,
+            };
+            let (outcome, comes_back) = match &rule.verdict {
+                None => continue,
+                Some(Verdict::Drop) => {
+                    (WalkOutcome::Dropped { by: chain.clone(), position }, false)
+                }
+                Some(Verdict::Accept | Verdict::OfMap) => {
+                    return Ok(WalkOutcome::Accepted);
+                }
+                Some(Verdict::Return) => (WalkOutcome::Undecided, false),
+                Some(Verdict::Goto(name)) => (walk_other(ruleset, name)?, false),
+                Some(Verdict::Jump(name)) => (walk_other(ruleset, name)?, true),
+            };
+            match outcome {
+                WalkOutcome::Accepted => return Ok(WalkOutcome::Accepted),
+                WalkOutcome::Undecided if comes_back => {}
+                WalkOutcome::Undecided if is_certain => break,
+                WalkOutcome::Undecided => may_return = true,
+                WalkOutcome::Dropped { by, .. } if is_certain && !may_return => {
+                    return Ok(WalkOutcome::Dropped { by, position });
+                }
+                WalkOutcome::Dropped { .. } if is_certain => break,
+                WalkOutcome::Dropped { .. } => {}
             }
         }
         Ok(WalkOutcome::Undecided)
     }
 
-    fn matches(&self, rule: &ExistingRule) -> bool {
-        rule.conditions.iter().all(|condition| match condition {
-            Condition::Value { property, is_equal, value } => self
-                .value(*property)
-                .is_some_and(|actual| actual.starts_with(value) == *is_equal),
+    fn matches(&self, rule: &ExistingRule) -> Match {
+        let matches = |condition: &Condition| match condition {
+            Condition::Value { property, is_equal, value } => Match::certain(
+                self.value(*property)
+                    .is_some_and(|actual| actual.starts_with(value) == *is_equal),
+            ),
+            // Mostly it is the set of ICMP and ICMPv6.
+            Condition::InSet(Property::Protocol) => Match::No,
+            // It has to pass whatever its port is.
+            Condition::InSet(Property::Port) if self.port.is_none() => Match::No,
             Condition::Connection => {
-                self.is_answer && rule.verdict != Some(Verdict::Drop)
+                Match::certain(self.is_answer && rule.verdict != Some(Verdict::Drop))
             }
-            Condition::Other => false,
-        })
+            Condition::InSet(_) | Condition::Other => Match::Perhaps,
+        };
+        rule.conditions.iter().map(matches).min().unwrap_or(Match::Yes)
     }
 
     fn value(&self, property: Property) -> Option<Vec<u8>> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::firewall_walk::{WalkOutcome, WalkedPacket};
-use crate::nft::{self, Chain, ChainId, Ruleset};
+use crate::nft::{self, Chain, ChainId, ExistingRule, Ruleset, Verdict};
 use crate::rules;
 
 /// A chain that would drop packets of containers.
@@ -17,6 +17,9 @@ pub(crate) struct Obstacle {
     pub(crate) target: ChainId,
     /// The chain that drops the packets: the chain itself, or one that it jumps to.
     dropping: ChainId,
+    /// The place in the chain of the first rule that drops packets, or jumps to the
+    /// chain that drops them. None: its policy drops them.
+    pub(crate) position: Option<usize>,
 }
 
 /// The kernel's packet filter that has a chain.
@@ -73,58 +76,76 @@ fn obstacles_of(
         if rules::is_ours(&chain.id) {
             continue;
         }
-        if let Some(dropping) = dropped_by(&chain, ruleset, bridge, uplinks)? {
-            found.push(Obstacle { dropping, owner, ..new_obstacle(&chain, ruleset) });
+        if let Some((dropping, position)) = find_drop(&chain, ruleset, bridge, uplinks)?
+        {
+            let target = find_target(&chain, position, ruleset)?;
+            found.push(Obstacle { chain, owner, target, dropping, position });
         }
     }
     Ok(found)
 }
 
-/// Finds the chain that drops a packet on its way through a base chain. A container
+/// The chain that drops a packet, and the place of the rule in the base chain that does
+/// it or has led to it. None: the policy does it.
+type PacketDrop = (ChainId, Option<usize>);
+
+/// Finds the first rule of a base chain that leads to the drop of a packet. A container
 /// needs to open connections through at least one of the uplinks, and to ask the DNS
 /// responder.
-fn dropped_by(
+fn find_drop(
     chain: &Chain,
     ruleset: &mut Ruleset,
     bridge: &str,
     uplinks: &[String],
-) -> Result<Option<ChainId>> {
-    let mut dropped_by = |packet: WalkedPacket| {
+) -> Result<Option<PacketDrop>> {
+    let mut find_drop = |packet: WalkedPacket| {
         Ok(match packet.walk(ruleset, &chain.id)? {
-            WalkOutcome::Dropped(by) => Some(by),
-            WalkOutcome::Undecided if chain.has_drop_policy => Some(chain.id.clone()),
+            WalkOutcome::Dropped { by, position } => Some((by, Some(position))),
+            WalkOutcome::Undecided if chain.has_drop_policy => {
+                Some((chain.id.clone(), None))
+            }
             WalkOutcome::Undecided | WalkOutcome::Accepted => None,
         })
     };
     match chain.hook {
-        Some(INPUT) => dropped_by(WalkedPacket::dns_question(bridge)),
+        Some(INPUT) => find_drop(WalkedPacket::dns_question(bridge)),
         Some(FORWARD) => {
-            let mut by = None;
-            let unknown = [String::new()];
+            let mut drops = Vec::new();
+            // A host without uplinks: to an unknown link, or to other containers.
+            let unknown = [String::new(), bridge.into()];
             for uplink in if uplinks.is_empty() { &unknown } else { uplinks } {
-                by = dropped_by(WalkedPacket::first_to(uplink, bridge))?;
-                if by.is_none() {
-                    by = dropped_by(WalkedPacket::answer_from(uplink, bridge))?;
+                let first = find_drop(WalkedPacket::first_to(uplink, bridge))?;
+                let answer = find_drop(WalkedPacket::answer_from(uplink, bridge))?;
+                if first.is_none() && answer.is_none() {
+                    return Ok(None);
                 }
-                if by.is_none() {
-                    break;
-                }
+                drops.extend([first, answer].into_iter().flatten());
             }
-            Ok(by)
+            let place = |drop: &PacketDrop| drop.1.unwrap_or(usize::MAX);
+            Ok(drops.into_iter().min_by_key(place))
         }
         _ => Ok(None),
     }
 }
 
-fn new_obstacle(chain: &Chain, ruleset: &Ruleset) -> Obstacle {
-    let docker_user = ChainId { chain: DOCKER_USER.into(), ..chain.id.clone() };
-    let has_docker_user = ruleset.chains.iter().any(|other| other.id == docker_user);
-    let target = match chain.hook {
-        Some(FORWARD) if has_docker_user => docker_user,
-        _ => chain.id.clone(),
+/// Finds the chain for our rules: DOCKER-USER, if packets enter it before they are
+/// dropped.
+fn find_target(
+    chain: &Chain,
+    position: Option<usize>,
+    ruleset: &mut Ruleset,
+) -> Result<ChainId> {
+    let rules = ruleset.rules(&chain.id)?;
+    let before = position.map_or(&rules[..], |position| &rules[..=position]);
+    let is_jump = |rule: &ExistingRule| match &rule.verdict {
+        Some(Verdict::Jump(to) | Verdict::Goto(to)) => to == DOCKER_USER,
+        _ => false,
     };
-    let (chain, dropping, owner) = (chain.clone(), chain.id.clone(), Owner::Nftables);
-    Obstacle { chain, owner, target, dropping }
+    let target = match chain.hook == Some(FORWARD) && before.iter().any(is_jump) {
+        true => DOCKER_USER,
+        false => &chain.id.chain,
+    };
+    Ok(ChainId { chain: target.into(), ..chain.id.clone() })
 }
 
 impl Obstacle {

@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use kit::{Failure, Hint, interrupt};
+use kit::{Failure, interrupt};
 use nix::errno::Errno;
 use rustix::fs::{CWD, OFlags};
 
@@ -49,28 +49,44 @@ impl Responder {
     /// not hold the lock of the networks: a compromised responder could keep this call
     /// waiting.
     pub(crate) fn ensure(options: &ResponderOptions) -> Result<Self> {
-        Self::ensure_within(options, LOCK_TIMEOUT)
+        Self::ensure_within(options, LOCK_TIMEOUT)?
+            .ok_or_else(|| lock_is_taken(&options.leases).into())
     }
 
     /// Starts a responder like this one, unless another runtime has started it.
     ///
     /// # Errors
-    /// When it cannot be started; at once when another process has the lock.
-    pub(crate) fn restart(&mut self) -> Result<()> {
-        *self = Self::ensure_within(&self.options, Duration::ZERO)?;
-        Ok(())
+    /// When it cannot be started.
+    pub(crate) fn restart(&mut self) -> Result<Restart> {
+        match Self::ensure_within(&self.options, Duration::ZERO)? {
+            Some(started) => *self = started,
+            None => return Ok(Restart::ByAnother),
+        }
+        Ok(Restart::Done)
     }
 
-    fn ensure_within(options: &ResponderOptions, timeout: Duration) -> Result<Self> {
+    /// None: another process has kept the lock for all this time.
+    fn ensure_within(
+        options: &ResponderOptions,
+        timeout: Duration,
+    ) -> Result<Option<Self>> {
         let leases = std::path::absolute(&options.leases)
             .context("the absolute path of the leases")?;
         let options = ResponderOptions { leases, ..options.clone() };
-        let _lock = lock(&options.leases, timeout)?;
+        let Some(_lock) = lock(&options.leases, timeout)? else { return Ok(None) };
         // Opened before the search, so that a responder that is found does not exit.
         let users = open_users(&options.leases)?;
         let process = find_or_start(&options)?;
-        Ok(Responder { options, process, _users: users })
+        Ok(Some(Responder { options, process, _users: users }))
     }
+}
+
+/// The outcome of a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restart {
+    Done,
+    /// The runtime of another container has the lock: it starts the responder.
+    ByAnother,
 }
 
 /// A pidfd of the responder: pidfd_open(2).
@@ -102,19 +118,27 @@ pub(crate) fn stop(leases: &Path) -> Result<()> {
     RunningResponder::find(leases)?.map_or(Ok(()), RunningResponder::kill)
 }
 
-fn lock(leases: &Path, timeout: Duration) -> Result<File> {
+/// Locks `dns.lock`. None: another process has kept it for all this time.
+fn lock(leases: &Path, timeout: Duration) -> Result<Option<File>> {
     let path = leases.with_file_name(LOCK);
     let why = "one responder starts or exits at a time";
-    kit::call(why, "flock", path.display(), || {
+    let locked = kit::call(why, "flock", path.display(), || {
         let file = open_or_create(CWD, &path)?;
         // A compromised responder could hold the lock for ever.
         interrupt::lock_within(timeout, &file)?;
         Ok::<_, std::io::Error>(file)
-    })
-    .hint_on(
-        Errno::EAGAIN,
-        format_args!("`fuser {}` shows the process that holds it", path.display()),
-    )
+    });
+    match locked {
+        Err(error) if kit::errno(&error) == Some(Errno::EAGAIN) => Ok(None),
+        locked => locked.map(Some),
+    }
+}
+
+fn lock_is_taken(leases: &Path) -> Failure {
+    let path = leases.with_file_name(LOCK);
+    let what = format!("another process keeps {} locked", path.display());
+    let hint = format!("`fuser {}` shows the process that holds it", path.display());
+    Failure::new(what).hint(hint)
 }
 
 fn open_users(leases: &Path) -> Result<File> {
@@ -183,12 +207,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_that_another_process_keeps_is_an_error_with_a_hint_how_to_find_it() {
+    fn a_lock_that_another_process_keeps_is_no_error_of_a_call() {
         let scratch = tempfile::tempdir().unwrap();
         let leases = scratch.path().join("leases.json");
-        let _first = lock(&leases, Duration::ZERO).unwrap();
-        let error = lock(&leases, Duration::ZERO).unwrap_err();
-        assert_eq!(kit::errno(&error), Some(Errno::EAGAIN));
-        assert!(Failure::of(&error).hint_text().unwrap().contains("fuser"));
+        let first = lock(&leases, Duration::ZERO).unwrap();
+        assert!(first.is_some());
+        assert!(lock(&leases, Duration::ZERO).unwrap().is_none());
+        assert!(lock_is_taken(&leases).hint_text().unwrap().contains("fuser"));
     }
 }

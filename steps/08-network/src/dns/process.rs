@@ -74,8 +74,6 @@ impl ResponderProcess {
         sys::close_inherited().context("close_range(3, ~0)")?;
         Signals::unblock()?; // the runtime that starts it has blocked them
         let _ = setsid(); // EPERM: it leads a session already
-        // The runtime that starts it again while a container runs has blocked them.
-        exec::Signals::unblock()?;
         prctl::set_name(c"kiste-dns").context("prctl(PR_SET_NAME)")?;
         let leases = &options.leases;
         let alive = lock_alive(options)?;

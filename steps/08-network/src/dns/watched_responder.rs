@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use exec::{Foreground, Process, Received};
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
     timerfd_create, timerfd_settime,
 };
 
-use super::lifecycle::Responder;
+use super::lifecycle::{Responder, Restart};
 
 /// The terminal in the foreground, and the responder beside it: a runtime that waits
 /// for its command waits for the responder as well.
@@ -51,13 +50,17 @@ impl<'a> WatchedResponder<'a> {
     /// Starts the responder again. The container runs on without it if that fails.
     fn restart(&mut self) {
         let Some(responder) = &mut self.responder else { return };
-        match responder.restart() {
-            Ok(()) => {
+        let restarted = responder.restart();
+        self.plan_retry(restarted);
+    }
+
+    fn plan_retry(&mut self, restarted: Result<Restart>) {
+        match restarted {
+            Ok(Restart::Done) => {
                 (self.retry, self.delay) = (None, FIRST_DELAY);
                 return;
             }
-            // The runtime of another container starts it.
-            Err(error) if kit::errno(&error) == Some(Errno::EAGAIN) => {}
+            Ok(Restart::ByAnother) => {}
             Err(error) => {
                 if self.delay == FIRST_DELAY {
                     let what = "containers resolve no names: the DNS responder has \
@@ -112,5 +115,45 @@ impl Foreground for WatchedResponder<'_> {
 
     fn release(&mut self, command: &Process) -> Result<()> {
         self.terminal.release(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    struct NoTerminal;
+
+    impl Foreground for NoTerminal {
+        fn on_signal(&mut self, _: &Received, _: &Process) -> Result<bool> {
+            Ok(false)
+        }
+
+        fn suspend(&mut self, _: &Process, _: i32) -> Result<()> {
+            Ok(())
+        }
+
+        fn release(&mut self, _: &Process) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_a_start_that_fails_makes_the_next_try_later_whatever_its_errno() {
+        let mut terminal = NoTerminal;
+        let mut watched = WatchedResponder::new(&mut terminal, None);
+        watched.plan_retry(Ok(Restart::ByAnother));
+        assert_eq!(watched.delay, FIRST_DELAY);
+        assert!(watched.retry.is_some());
+        // fork(2) at the limit of processes
+        for factor in [2, 4] {
+            let forked = kit::call("", "fork", "", || Err::<(), _>(Errno::EAGAIN));
+            watched.plan_retry(forked.map(|()| Restart::Done));
+            assert_eq!(watched.delay, FIRST_DELAY * factor);
+        }
+        watched.plan_retry(Ok(Restart::Done));
+        assert_eq!(watched.delay, FIRST_DELAY);
+        assert!(watched.retry.is_none());
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Verdict {
     Jump(String),
     /// Like a jump, but the packet comes back to the rule after the last jump.
     Goto(String),
+    /// The one that a map has for the packet, which is not read: `ct state vmap`.
+    OfMap,
 }
 
 /// A condition on a packet.
@@ -22,6 +24,8 @@ pub(crate) enum Condition {
     /// A property of the packet begins with this value, or does not. The value for a
     /// link is its name with a zero at the end, or the beginning of several names.
     Value { property: Property, is_equal: bool, value: Vec<u8> },
+    /// A property of the packet is in a set or in a range, or is not. They are not read.
+    InSet(Property),
     /// The state of the connection.
     Connection,
     /// Anything else.

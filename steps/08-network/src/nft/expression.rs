@@ -4,14 +4,11 @@ use super::condition::{Condition, Property, Verdict};
 use super::xt_match::parse_match;
 use crate::netlink::message::{find, find_be32, find_text, parse};
 
-/// Parses the expressions of a rule, up to the first condition that is not known: then
-/// no packet is known to get the verdict.
+/// Parses the expressions of a rule. If one of its conditions is not known, no packet
+/// is known to get the verdict.
 pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>) {
     let (mut conditions, mut verdict, mut loaded) = (Vec::new(), None, None);
     for (_, expression) in parse(expressions) {
-        if conditions.last() == Some(&Condition::Other) {
-            return (conditions, None);
-        }
         let expression = parse(expression);
         let name = find_text(&expression, 1).unwrap_or_default();
         let data = parse(find(&expression, 2).unwrap_or_default());
@@ -25,13 +22,15 @@ pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>
                 _ => conditions.push(Condition::Other),
             },
             ("payload", _) if is_port(&data) => loaded = Some(Property::Port),
-            // NFTA_CMP_OP, NFTA_CMP_DATA
-            ("cmp", Some(property)) => {
-                let is_equal = find_be32(&data, 2) == Some(libc::NFT_CMP_EQ as u32);
-                let value = parse(find(&data, 3).unwrap_or_default());
-                let value = find(&value, 1).unwrap_or_default().to_vec();
-                conditions.push(Condition::Value { property, is_equal, value });
+            ("cmp", Some(property)) => conditions.push(parse_cmp(property, &data)),
+            ("lookup", property) => {
+                conditions.push(property.map_or(Condition::Other, Condition::InSet));
+                // NFTA_LOOKUP_DREG: NFT_REG_VERDICT
+                if find_be32(&data, 3) == Some(libc::NFT_REG_VERDICT as u32) {
+                    verdict = Some(Verdict::OfMap);
+                }
             }
+            ("range", Some(property)) => conditions.push(Condition::InSet(property)),
             ("ct", _) => conditions.push(Condition::Connection),
             // They belong to an earlier expression, whose condition is in the list
             // already.
@@ -55,6 +54,18 @@ pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>
         }
     }
     (conditions, verdict)
+}
+
+/// Parses a comparison: NFTA_CMP_OP, NFTA_CMP_DATA.
+fn parse_cmp(property: Property, data: &[(u16, &[u8])]) -> Condition {
+    let is_equal = match find_be32(data, 2).map(|operator| operator as i32) {
+        Some(libc::NFT_CMP_EQ) => true,
+        Some(libc::NFT_CMP_NEQ) => false,
+        _ => return Condition::InSet(property),
+    };
+    let value = parse(find(data, 3).unwrap_or_default());
+    let value = find(&value, 1).unwrap_or_default().to_vec();
+    Condition::Value { property, is_equal, value }
 }
 
 /// Tells whether a payload expression loads the destination port of TCP and UDP:
