@@ -1,5 +1,9 @@
 //! `diff` lists the changes of a container, and `--commit` keeps them.
 
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
 use kiste_tests::Tree;
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::Layout;
@@ -249,4 +253,20 @@ fn a_commit_keeps_all_files_but_those_that_a_layer_cannot_have() {
         assert!(tree.has(format!("{deepest}/deepest")));
         assert!(!tree.has(format!("{deepest}/{}", "0".repeat(200))));
     });
+}
+
+/// A socket is in no archive, so its second name is no hard link to an entry.
+#[test]
+fn a_commit_leaves_out_a_socket_by_all_its_names() {
+    let Some(store) = root() else { return };
+    store.import(minimal_layer(), "small:1");
+    let script = "mkdir /data; echo x > /data/kept; echo ready; read line";
+    let options = ["--commit", "small:2"];
+    let mut running = store.start("small:1", &options, &["sh", "-c", script]);
+    running.wait_for("ready");
+    let data = PathBuf::from(format!("/proc/{}/root/data", running.pid));
+    let _socket = UnixListener::bind(data.join("a.sock")).unwrap();
+    fs::hard_link(data.join("a.sock"), data.join("b.sock")).unwrap();
+    running.end().exits(1);
+    store.run("small:2", &[], &["ls", "/data"]).assert_stdout("kept");
 }
