@@ -1,5 +1,9 @@
 //! `diff` lists the changes of a container, and `--commit` keeps them.
 
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
 use kiste_tests::Tree;
 use kiste_tests::archive::{Archive, Entry};
 use kiste_tests::image::Layout;
@@ -249,4 +253,52 @@ fn a_commit_keeps_all_files_but_those_that_a_layer_cannot_have() {
         assert!(tree.has(format!("{deepest}/deepest")));
         assert!(!tree.has(format!("{deepest}/{}", "0".repeat(200))));
     });
+}
+
+/// A socket is in no archive, so its second name is no hard link to an entry.
+#[test]
+fn a_commit_leaves_out_a_socket_by_all_its_names() {
+    let Some(store) = root() else { return };
+    store.import(minimal_layer(), "small:1");
+    let script = "mkdir /data; echo x > /data/kept; echo ready; read line";
+    let options = ["--commit", "small:2"];
+    let mut running = store.start("small:1", &options, &["sh", "-c", script]);
+    running.wait_for("ready");
+    let data = PathBuf::from(format!("/proc/{}/root/data", running.pid));
+    let _socket = UnixListener::bind(data.join("a.sock")).unwrap();
+    fs::hard_link(data.join("a.sock"), data.join("b.sock")).unwrap();
+    running.end().exits(1);
+    store.run("small:2", &[], &["ls", "/data"]).assert_stdout("kept");
+}
+
+/// Many systems let a process have 1024 files open. An image may have 500 layers, and a
+/// container directories of any depth.
+#[test]
+fn diff_has_each_layer_open_once_and_one_directory_of_the_container() {
+    let Some(store) = root() else { return };
+    let layer = |n: usize| Archive::new().with(Entry::file(format!("{n}"), "x")).end();
+    let layers: Vec<_> = (0..30).map(layer).collect();
+    store.load_on_minimal_layer(&layers);
+    let script = "i=0; mkdir /deep; cd /deep; while [ $i != 2500 ]; do mkdir d; cd d; i=$((i + 1)); done; \
+                  echo ready; read line";
+    let mut running = store.start("small:1", &[], &["sh", "-c", script]);
+    running.wait_for("ready");
+    let store_path = store.path();
+    let options = ["--store", store_path.to_str().unwrap()];
+    let few_files = ["sh", "-c", "ulimit -Sn 50 && exec \"$@\"", "sh"];
+    let id = store.names_in("containers").remove(0);
+    let diff = |of: &str| {
+        let arguments = [&["diff"], &options[..], &[of]].concat();
+        store.fixture().call_under(&few_files, arguments)
+    };
+    assert_eq!(diff("small:1").exits(0).out, "A /29\n");
+    let ran = diff(&id);
+    assert!(
+        ran.exits(0).out.starts_with("A /deep\nA /deep/d\nA /deep/d/d\n"),
+        "{ran:?}"
+    );
+    // The longest path that a call takes has 4095 bytes.
+    assert_eq!(ran.out.lines().count(), 1 + 2046, "{}", ran.err);
+    ran.assert_stderr_contains("too long to look into it");
+    running.end();
 }

@@ -166,6 +166,7 @@ impl<W: Write> Packer<'_, W> {
     }
 
     fn add_file(&mut self, path: &Path, full: &Path, found: &Metadata) -> Result<()> {
+        let Some(kind) = kind(full, found)? else { return Ok(()) };
         if found.nlink() > 1 {
             let id = (found.dev(), found.ino());
             if let Some(first) = self.first_names.get(&id) {
@@ -176,7 +177,6 @@ impl<W: Write> Packer<'_, W> {
             }
             self.first_names.insert(id, path.into());
         }
-        let Some(kind) = kind(full, found)? else { return Ok(()) };
         let mut entry = make_entry(kind, path, found);
         entry.attributes = attributes::of_path(full.as_os_str())?;
         if entry.kind != EntryKind::File {
