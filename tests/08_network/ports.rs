@@ -269,7 +269,7 @@ fn a_start_lists_no_connections_of_others() {
     let other = world.start(&[], &["sleep", "1000"]);
     world.on_host(|| {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        (2000..2100).for_each(|port| {
+        (2000..3200).for_each(|port| {
             let _ = socket.send_to(b"hello", ("127.0.0.1", port)); // nobody listens there
         });
     });

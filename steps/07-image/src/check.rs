@@ -114,7 +114,7 @@ fn check_offer(store: &Store, offer: &Offer<'_>) -> Result<CheckedImage> {
     let name = offer.names.first().map_or_else(id, ToString::to_string);
     let mut damage = Vec::new();
     for layer in offer.layers() {
-        damage.extend(receive_copy(store, &layer)?.err().map(|error| text(&error)));
+        damage.extend(receive_copy(store, layer)?.err().map(|error| text(&error)));
     }
     Ok(CheckedImage { name, damage })
 }

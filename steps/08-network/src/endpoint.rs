@@ -19,7 +19,7 @@ use crate::netlink::Netlink;
 use crate::network::{DEFAULT, Isolation, Network, NetworkName};
 use crate::nft;
 use crate::options::BridgeOptions;
-use crate::port::Port;
+use crate::port::{Port, Protocol};
 use crate::port_reservation;
 use crate::store::NetworkRecord;
 use crate::sysctl;
@@ -230,7 +230,10 @@ fn detach(host: &mut Host, name: &str, lease: &Lease) -> Result<()> {
         errors.extend(host.store.set_leases(name, remaining).err());
     }
     errors.extend(host.reconcile());
-    errors.extend(forget_connections(host, lease).err());
+    // The next container with its address deletes the others when it starts.
+    if lease.ports.iter().any(|port| port.protocol == Protocol::Udp) {
+        errors.extend(forget_connections(host, lease).err());
+    }
     kit::combine_errors(errors)
 }
 

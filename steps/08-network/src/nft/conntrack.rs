@@ -70,6 +70,17 @@ pub(crate) fn delete_connections(obsolete: &ObsoleteConnections) -> Result<()> {
     Ok(())
 }
 
+/// The number of connections that are listed faster than the table is gone through
+/// again.
+const FEW: u64 = 1024;
+
+/// The number of connections that this network namespace has: nf_conntrack-sysctl.rst. A
+/// number that cannot be read counts as a large one.
+fn number_of_connections() -> u64 {
+    let text = kit::read_kernel_file("/proc/sys/net/netfilter/nf_conntrack_count");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX)
+}
+
 /// How many connections the kernel listed, and how many were deleted.
 #[derive(Default)]
 struct Count {
@@ -84,9 +95,14 @@ impl kit::Outcome for Count {
 }
 
 impl ObsoleteConnections<'_> {
-    /// Makes the requests for the connections that may be obsolete: a router tracks
-    /// hundreds of thousands. A kernel before 5.8 ignores the filters, and lists all.
+    /// Makes the requests for the connections that may be obsolete. The kernel goes
+    /// through its whole table for each of them, so one lists all if there are few. A
+    /// router tracks hundreds of thousands. A kernel before 5.8 ignores the filters, and
+    /// lists all.
     fn filters(&self) -> Vec<Message> {
+        if number_of_connections() < FEW {
+            return vec![message(CONNTRACK, GET, 0, Attributes::default())];
+        }
         let has_udp = self.ports.iter().any(|port| port.protocol == Protocol::Udp);
         let mut filters = Vec::new();
         for ip in self.addresses {
