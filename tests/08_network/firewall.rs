@@ -151,6 +151,34 @@ fn a_firewall_that_accepts_only_other_packets_is_refused() {
     }
 }
 
+/// ufw's and firewalld's rules for packets to the host: none is for DNS.
+#[test]
+fn a_firewall_that_accepts_only_other_packets_to_the_host_is_refused() {
+    let Some(world) = world() else { return };
+    for rule in [
+        "udp sport 67 udp dport 68 accept;",
+        "ip daddr 224.0.0.251 udp dport 5353 accept;",
+        "ct state { established, related } accept; ct status dnat accept;",
+        "fib daddr type local return;",
+        "meta l4proto { icmp, ipv6-icmp } accept;",
+        "tcp dport { 22, 53 } accept;",
+    ] {
+        load(
+            &world,
+            &format!(
+                "table inet fw {{
+                    chain input {{ type filter hook input priority 0; policy drop; {rule} }}
+                }}"
+            ),
+        );
+        world
+            .run(&[], &["true"])
+            .exits(125)
+            .assert_stderr_contains("chain input (policy drop)");
+        world.sh_on_host("nft flush ruleset").exits(0);
+    }
+}
+
 /// A host may have tens of thousands of rules. A start reads the chains that its packets
 /// enter, each once; an end reads none of them.
 #[test]
