@@ -90,7 +90,10 @@ fn a_firewall_that_lets_containers_through_is_accepted() {
 fn a_firewall_that_may_let_containers_through_is_accepted() {
     let Some(world) = world() else { return };
     for (input, forward) in [
-        ("iifname \"kiste*\" accept;", "ct state { established, related } accept;"),
+        (
+            "meta l4proto { tcp, udp } th dport 53 accept;",
+            "ct state { established, related } accept;",
+        ),
         (
             "iifname { \"kiste0\", \"lo\" } udp dport 53 accept;",
             "ct state vmap { established : accept, related : accept, invalid : drop };",
@@ -100,7 +103,7 @@ fn a_firewall_that_may_let_containers_through_is_accepted() {
             "ct state { established, related } jump containers;",
         ),
         (
-            "jump of_others;",
+            "jump of_others; ip saddr 10.77.0.0/16 accept;",
             "ct state vmap { established : goto containers, invalid : drop };",
         ),
     ] {
@@ -111,7 +114,7 @@ fn a_firewall_that_may_let_containers_through_is_accepted() {
                     chain containers {{ accept; }}
                     chain of_others {{ ip daddr 10.0.0.0/8 return; drop; }}
                     chain input {{ type filter hook input priority 0; policy drop;
-                        {input} ip saddr 10.77.0.0/16 accept; }}
+                        {input} }}
                     chain forward {{ type filter hook forward priority 0; policy drop;
                         {forward} iifname \"kiste*\" accept; }}
                 }}"
@@ -147,6 +150,34 @@ fn a_firewall_that_accepts_only_other_packets_is_refused() {
             .run(&[], &["true"])
             .exits(125)
             .assert_stderr_contains("chain forward (policy drop)");
+        world.sh_on_host("nft flush ruleset").exits(0);
+    }
+}
+
+/// ufw's and firewalld's rules for packets to the host: none is for DNS.
+#[test]
+fn a_firewall_that_accepts_only_other_packets_to_the_host_is_refused() {
+    let Some(world) = world() else { return };
+    for rule in [
+        "udp sport 67 udp dport 68 accept;",
+        "ip daddr 224.0.0.251 udp dport 5353 accept;",
+        "ct state { established, related } accept; ct status dnat accept;",
+        "fib daddr type local return;",
+        "meta l4proto { icmp, ipv6-icmp } accept;",
+        "tcp dport { 22, 53 } accept;",
+    ] {
+        load(
+            &world,
+            &format!(
+                "table inet fw {{
+                    chain input {{ type filter hook input priority 0; policy drop; {rule} }}
+                }}"
+            ),
+        );
+        world
+            .run(&[], &["true"])
+            .exits(125)
+            .assert_stderr_contains("chain input (policy drop)");
         world.sh_on_host("nft flush ruleset").exits(0);
     }
 }

@@ -137,13 +137,19 @@ impl<'a> WalkedPacket<'a> {
     }
 
     fn matches(&self, rule: &ExistingRule) -> Match {
+        let has_port = rule.conditions.iter().any(|condition| match condition {
+            Condition::Value { property, .. } | Condition::InSet(property) => {
+                *property == Property::Port
+            }
+            Condition::Connection | Condition::Other => false,
+        });
         let matches = |condition: &Condition| match condition {
             Condition::Value { property, is_equal, value } => Match::certain(
                 self.value(*property)
                     .is_some_and(|actual| actual.starts_with(value) == *is_equal),
             ),
-            // Mostly it is the set of ICMP and ICMPv6.
-            Condition::InSet(Property::Protocol) => Match::No,
+            // Without a port it is mostly the set of ICMP and ICMPv6.
+            Condition::InSet(Property::Protocol) if !has_port => Match::No,
             // It has to pass whatever its port is.
             Condition::InSet(Property::Port) if self.port.is_none() => Match::No,
             Condition::Connection => {

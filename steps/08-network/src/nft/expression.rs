@@ -21,7 +21,12 @@ pub(crate) fn parse_rule(expressions: &[u8]) -> (Vec<Condition>, Option<Verdict>
                 Some(libc::NFT_META_L4PROTO) => loaded = Some(Property::Protocol),
                 _ => conditions.push(Condition::Other),
             },
-            ("payload", _) if is_port(&data) => loaded = Some(Property::Port),
+            ("payload", _) if is_port(&data, 2, 2) => loaded = Some(Property::Port),
+            // nft(8) compares the source port and the destination port at once.
+            ("payload", _) if is_port(&data, 0, 4) => {
+                conditions.push(Condition::Other);
+                loaded = Some(Property::Port);
+            }
             ("cmp", Some(property)) => conditions.push(parse_cmp(property, &data)),
             ("lookup", property) => {
                 conditions.push(property.map_or(Condition::Other, Condition::InSet));
@@ -64,15 +69,21 @@ fn parse_cmp(property: Property, data: &[(u16, &[u8])]) -> Condition {
         _ => return Condition::InSet(property),
     };
     let value = parse(find(data, 3).unwrap_or_default());
-    let value = find(&value, 1).unwrap_or_default().to_vec();
+    let mut value = find(&value, 1).unwrap_or_default().to_vec();
+    if property == Property::Port && value.len() == 4 {
+        value.drain(..2); // the source port
+        if !is_equal {
+            return Condition::InSet(property);
+        }
+    }
     Condition::Value { property, is_equal, value }
 }
 
-/// Tells whether a payload expression loads the destination port of TCP and UDP:
-/// NFTA_PAYLOAD_BASE, _OFFSET and _LEN.
-fn is_port(data: &[(u16, &[u8])]) -> bool {
+/// Tells whether a payload expression loads these bytes of the header of TCP and UDP,
+/// which begins with the two ports: NFTA_PAYLOAD_BASE, _OFFSET and _LEN.
+fn is_port(data: &[(u16, &[u8])], offset: u32, length: u32) -> bool {
     let base = libc::NFT_PAYLOAD_TRANSPORT_HEADER as u32;
-    [2, 3, 4].map(|which| find_be32(data, which)) == [base, 2, 2].map(Some)
+    [2, 3, 4].map(|which| find_be32(data, which)) == [base, offset, length].map(Some)
 }
 
 /// Finds the comment that iptables(8) has put into the rule: a match of xtables.
