@@ -120,6 +120,39 @@ fn a_container_that_fills_the_disk_is_removed_at_its_end() {
     assert_eq!(ran.exits(0).out.trim_end(), "1", "nothing is left: {ran:?}");
 }
 
+/// `check` unpacks each layer once more. If there is no room for that, or the store is
+/// read-only, nothing is known about the image.
+#[test]
+fn an_image_that_cannot_be_unpacked_again_is_not_damaged() {
+    if !require_tool("mount") {
+        return;
+    }
+    let Some(store) = root() else { return };
+    let large = Archive::new().with(Entry::file("large", vec![0; 12 << 20])).end();
+    let file = store
+        .file("large.tar", Layout::of("small:1", &[large], Compression::Gzip).tar());
+    let (path, exe) = (store.path(), store.fixture().exe().display());
+    fs::create_dir(&path).unwrap();
+    let (path, file) = (path.to_str().unwrap(), file.to_str().unwrap());
+    for (change, expected) in [
+        ("mount -o remount,size=20m .", "it unpacks to more than"),
+        ("i=0; while (: >fill-$i) 2>/dev/null; do i=$((i + 1)); done", "No space left"),
+        ("mount -o remount,ro .", "Read-only file system"),
+    ] {
+        let script = format!(
+            "mount -t tmpfs -o mode=700,size=100m,nr_inodes=200 tmpfs {path}; {exe} load --store {path} {file} >&2 || exit 99; \
+             (cd {path}; {change}); \"$@\"; code=$?; ls {path}/complete; exit $code"
+        );
+        for of in [&["small:1"][..], &["-i", file]] {
+            let arguments = [&["check", "--store", path], of].concat();
+            let ran = run_script_in_mount_namespace(&store, &script, &arguments);
+            ran.exits(1).assert_stderr_contains(expected);
+            assert!(!ran.err.contains("damaged"), "{ran:?}");
+            assert_eq!(ran.out.trim_end().len(), 64, "the record alone: {ran:?}");
+        }
+    }
+}
+
 #[test]
 fn a_read_only_store_can_be_read() {
     if !require_tool("mount") {

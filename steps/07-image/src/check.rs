@@ -2,23 +2,25 @@
 //!
 //! Every layer is unpacked once more, below `tmp`: this verifies the digest of its
 //! archive, its diff id and every rule of archives, and then the tree in the store can
-//! be compared with the new one.
+//! be compared with the new one. If this copy cannot be made, nothing is known about the
+//! image: that is an error, and no damage.
+
+mod copy;
 
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use kit::Failure;
 
 use crate::digest::Digest;
 use crate::image::{Image, diff_ids};
-use crate::layer::{IncomingLayer, ReceivedLayer, receive};
+use crate::layer::IncomingLayer;
 use crate::layers::has_same_content;
-use crate::progress;
 use crate::reference::ImageName;
 use crate::source::{Members, Offer, offers};
 use crate::store::{Store, TaggedImage};
-use crate::unpack::Budget;
+use copy::{damage_or_error, receive_copy};
 
 /// An image that has been checked.
 pub(crate) struct CheckedImage {
@@ -41,42 +43,38 @@ pub(crate) fn check_images(
             names.iter().map(|it| index.find(it).cloned()).collect::<Result<_>>()?
         }
     };
-    Ok(images.iter().map(|image| check_image(store, image)).collect())
+    images.iter().map(|image| check_image(store, image)).collect()
 }
 
-fn check_image(store: &Store, image: &TaggedImage) -> CheckedImage {
+fn check_image(store: &Store, image: &TaggedImage) -> Result<CheckedImage> {
+    let layers = Image::read(store, image.clone()).and_then(|image| {
+        let diff_ids = diff_ids(&image.configuration)?;
+        Ok((image.chain_ids()?, diff_ids, image.archives()?))
+    });
     let mut damage = Vec::new();
-    match Image::read(store, image.clone()) {
+    match layers {
         Err(error) => damage.push(text(&error)),
-        Ok(image) => {
-            if let Err(error) = check_layers(store, &image, &mut damage) {
-                damage.push(text(&error));
+        Ok((chain, diff_ids, archives)) => {
+            for (at, (archive, diff_id)) in archives.iter().zip(&diff_ids).enumerate() {
+                let checked = check_layer(store, archive, diff_id, &chain[..=at])?;
+                if let Err(error) = checked {
+                    damage.push(text(&error));
+                    // The damage is reported, whether the record can be removed or not.
+                    let _ = store.remove_record(&chain[at]);
+                }
             }
         }
     }
-    CheckedImage { name: image.display_name(), damage }
+    Ok(CheckedImage { name: image.display_name(), damage })
 }
 
-fn check_layers(store: &Store, image: &Image, damage: &mut Vec<String>) -> Result<()> {
-    let (chain, diff_ids) = (image.chain_ids()?, diff_ids(&image.configuration)?);
-    let archives = image.archives()?;
-    for (at, (archive, diff_id)) in archives.iter().zip(&diff_ids).enumerate() {
-        if let Err(error) = check_layer(store, archive, diff_id, &chain[..=at]) {
-            damage.push(text(&error));
-            // The store may be read-only. Then the layer cannot be replaced, either.
-            let _ = store.remove_record(&chain[at]);
-        }
-    }
-    Ok(())
-}
-
-/// Checks the last layer of a chain.
+/// Checks the last layer of a chain. The inner error is its damage.
 fn check_layer(
     store: &Store,
     archive: &Digest,
     diff_id: &Digest,
     chain: &[Digest],
-) -> Result<()> {
+) -> Result<Result<()>> {
     let path = store.blob(archive);
     let open = || Ok(Box::new(kit::open_regular(&path)?) as Box<dyn Read + Send>);
     let layer = IncomingLayer {
@@ -86,17 +84,22 @@ fn check_layer(
         diff_id: Some(*diff_id),
         open: Box::new(open),
     };
-    let received = receive_one(store, &layer)?;
-    let is_same = has_same_content(store, &received, chain)?;
-    anyhow::ensure!(
-        is_same,
-        Failure::new(format_args!(
-            "{}: its files in {} are not those of its archive",
-            layer.name,
-            chain.last().map(|id| store.layer(id)).unwrap_or_default().display()
-        ))
-    );
-    Ok(())
+    let is_same = match receive_copy(store, &layer)? {
+        Ok(received) => damage_or_error(has_same_content(store, &received, chain))?,
+        Err(damage) => Err(damage),
+    };
+    Ok(is_same.and_then(|is_same| {
+        let tree = chain.last().map(|id| store.layer(id)).unwrap_or_default();
+        ensure!(
+            is_same,
+            Failure::new(format_args!(
+                "{}: its files in {} are not those of its archive",
+                layer.name,
+                tree.display()
+            ))
+        );
+        Ok(())
+    }))
 }
 
 /// Checks the images of an archive or a directory, without loading them.
@@ -105,21 +108,17 @@ pub(crate) fn check_source(store: &Store, path: &Path) -> Result<Vec<CheckedImag
     let members = Members::open_source(path, store)?;
     let _shared = store.lock_shared()?;
     let offers = offers(&members)?;
-    Ok(offers.iter().map(|offer| check_offer(store, offer)).collect())
+    offers.iter().map(|offer| check_offer(store, offer)).collect()
 }
 
-fn check_offer(store: &Store, offer: &Offer<'_>) -> CheckedImage {
+fn check_offer(store: &Store, offer: &Offer<'_>) -> Result<CheckedImage> {
     let id = || Digest::of(&offer.configuration).to_string();
     let name = offer.names.first().map_or_else(id, ToString::to_string);
-    let check = |layer| receive_one(store, layer).err().map(|error| text(&error));
-    CheckedImage { name, damage: offer.layers().iter().filter_map(check).collect() }
-}
-
-fn receive_one(store: &Store, layer: &IncomingLayer<'_>) -> Result<ReceivedLayer> {
-    let bars = progress::bars();
-    let received = receive(store, layer, &Budget::new(store.free_space()?), &bars);
-    let _ = bars.clear(); // a terminal that is gone is no reason to fail
-    received.with_context(|| layer.name.clone())
+    let mut damage = Vec::new();
+    for layer in offer.layers() {
+        damage.extend(receive_copy(store, layer)?.err().map(|error| text(&error)));
+    }
+    Ok(CheckedImage { name, damage })
 }
 
 fn text(error: &anyhow::Error) -> String {

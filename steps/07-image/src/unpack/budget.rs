@@ -2,7 +2,7 @@
 //! large, and fill the disk or the memory.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Result;
 use bytesize::ByteSize;
@@ -24,6 +24,8 @@ pub(crate) struct Budget {
     files: AtomicU64,
     names: AtomicU64,
     free: FreeSpace,
+    /// Whether a layer has needed more.
+    is_exceeded: AtomicBool,
 }
 
 /// About how many bytes of memory a noted name takes in addition to its own.
@@ -37,32 +39,39 @@ impl Budget {
             files: AtomicU64::new(free.files),
             names: AtomicU64::new(MOST_NOTED_NAMES),
             free,
+            is_exceeded: AtomicBool::new(false),
         }
+    }
+
+    /// Tells whether a layer has needed more space or more files than there were.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.is_exceeded.load(Ordering::Relaxed)
     }
 
     pub(super) fn spend_bytes(&self, bytes: u64) -> Result<()> {
         let free = ByteSize(self.free.bytes).display();
-        spend(&self.bytes, bytes, format_args!("{free} that are free"))
+        self.spend(&self.bytes, bytes, format_args!("{free} that are free"))
     }
 
     pub(super) fn spend_file(&self) -> Result<()> {
         let free = self.free.files;
-        spend(&self.files, 1, format_args!("{free} files that there is room for"))
+        self.spend(&self.files, 1, format_args!("{free} files that there is room for"))
+    }
+
+    fn spend(&self, left: &AtomicU64, amount: u64, free: impl Display) -> Result<()> {
+        if subtract(left, amount) {
+            return Ok(());
+        }
+        self.is_exceeded.store(true, Ordering::Relaxed);
+        Err(Failure::new(format_args!("it unpacks to more than the {free}"))
+            .hint("make room, or choose another --store; or do not trust the archive")
+            .into())
     }
 
     /// Spends the memory of a name that is kept. Returns whether there was room for it.
     pub(super) fn spend_name(&self, name: &[u8]) -> bool {
         subtract(&self.names, name.len() as u64 + MEMORY_OF_NAME)
     }
-}
-
-fn spend(left: &AtomicU64, amount: u64, free: impl Display) -> Result<()> {
-    if subtract(left, amount) {
-        return Ok(());
-    }
-    Err(Failure::new(format_args!("it unpacks to more than the {free}"))
-        .hint("make room, or choose another --store; or do not trust the archive")
-        .into())
 }
 
 fn subtract(left: &AtomicU64, amount: u64) -> bool {
