@@ -114,3 +114,31 @@ fn a_used_up_quota_is_treated_as_a_full_disk() {
     call("fsync", &["rmi", "small:1"]).assert_stdout("Removed small:1");
     assert_eq!(store.names(), [""; 0]);
 }
+
+/// The old list still has the image whose blobs are gone: no other command may use it.
+#[test]
+fn rmi_on_a_full_disk_keeps_the_lock_until_the_new_list_is_written() {
+    let Some(store) = root() else { return };
+    if !require_tool("strace") {
+        return;
+    }
+    store.import(Archive::new().with(Entry::file("a", "text")).end(), "small:1");
+    let (trace, path) = (store.dir().join("trace"), store.path());
+    let strace = ["strace", "-f", "-y", "-o", trace.to_str().unwrap()];
+    let inject = ["-e", "inject=fsync:error=ENOSPC:when=1"];
+    let rmi = ["rmi", "--store", path.to_str().unwrap(), "small:1"];
+    let ran = store.fixture().call_under(&[&strace[..], &inject].concat(), rmi);
+    ran.assert_stdout("Removed small:1");
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let has = |line: &str, words: [&str; 2]| words.iter().all(|it| line.contains(it));
+    let calls: Vec<_> = trace
+        .lines()
+        .skip_while(|line| !has(line, ["unlinkat(", "blobs/sha256"]))
+        .take_while(|line| !has(line, ["renameat(", "\"index.json\""]))
+        .collect();
+    assert!(!calls.is_empty() && calls.len() < trace.lines().count(), "{trace}");
+    let lock = format!("<{}>", path.join("lock").display());
+    let releases: Vec<_> =
+        calls.iter().filter(|line| has(line, ["close(", &lock])).collect();
+    assert!(releases.is_empty(), "{releases:?}");
+}

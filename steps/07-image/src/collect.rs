@@ -14,21 +14,31 @@ use crate::store::{Index, RECORDS, Store, TaggedImage};
 
 /// Removes everything unused, while no other process adds images or starts containers.
 pub(crate) fn collect_garbage(store: &Store) -> Result<()> {
-    collect_before_change(store, |_| {})
+    let _exclusive = store.lock_exclusive()?;
+    remove_unlisted(store, &store.index()?)
 }
 
-/// Removes everything that will be unused after a change of the list of images, before
-/// the new list is written: on a full disk there is room for it only then. If the
-/// caller is killed in between, the old list has images that are damaged.
-pub(crate) fn collect_before_change(
+/// Changes the list of images on a full disk: removes everything that the new list does
+/// not use, before it is written, since there is room for it only then. Meanwhile no other
+/// process reads the old list to use its images, or adds others. If the caller is killed
+/// in between, the old list has images that are damaged.
+pub(crate) fn collect_and_change<T>(
     store: &Store,
-    change: impl FnOnce(&mut Index),
-) -> Result<()> {
+    change: impl FnOnce(&mut Index) -> T,
+) -> Result<T> {
     let _exclusive = store.lock_exclusive()?;
+    store.change_index(|index| {
+        let outcome = change(index);
+        store.as_root(|| remove_unlisted(store, index))?;
+        Ok(outcome)
+    })
+}
+
+/// Removes gone containers, and the blobs and layers that neither a container nor an
+/// image of this list uses. The caller holds the exclusive lock.
+fn remove_unlisted(store: &Store, index: &Index) -> Result<()> {
     remove_gone_containers(store)?;
     let (mut blobs, mut layers) = (HashSet::new(), HashSet::new());
-    let mut index = store.index()?;
-    change(&mut index);
     for tagged in index.images() {
         match used_by(store, tagged) {
             Ok((its_blobs, its_layers)) => {

@@ -4,7 +4,7 @@ use anyhow::{Error, Result};
 use kit::{Failure, FailureKind};
 
 use crate::args::StoreArgs;
-use crate::collect::{collect_before_change, collect_garbage};
+use crate::collect::{collect_and_change, collect_garbage};
 use crate::reference::{ImageName, Reference};
 use crate::store::{Index, TaggedImage, is_disk_full};
 
@@ -28,17 +28,10 @@ impl Rmi {
     /// does.
     pub(super) fn run(&self) -> Result<()> {
         let store = self.store.open()?;
-        let remove = || store.change_index(|index| Ok(self.remove_names(index)));
-        let (removed, errors) = match remove() {
+        let remove = |index: &mut Index| self.remove_names(index);
+        let (removed, errors) = match store.change_index(|index| Ok(remove(index))) {
             // The new list of images is written beside the old one, which needs room.
-            Err(error) if is_disk_full(&error) => {
-                store.as_root(|| {
-                    collect_before_change(&store, |index| {
-                        drop(self.remove_names(index))
-                    })
-                })?;
-                remove()?
-            }
+            Err(error) if is_disk_full(&error) => collect_and_change(&store, remove)?,
             done => done?,
         };
         let line = |image: &TaggedImage| format!("Removed {}\n", image.display_name());

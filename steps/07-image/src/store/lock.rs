@@ -48,7 +48,7 @@ impl Store {
     }
 
     /// Takes the lock of the names: one process at a time changes the list of images or
-    /// writes a document.
+    /// writes a document. Its holder takes no other lock.
     pub(crate) fn lock_names(&self) -> Result<Lock> {
         self.lock_file_exclusive("names.lock", "changes the list of images of")
     }
