@@ -270,3 +270,35 @@ fn a_commit_leaves_out_a_socket_by_all_its_names() {
     running.end().exits(1);
     store.run("small:2", &[], &["ls", "/data"]).assert_stdout("kept");
 }
+
+/// Many systems let a process have 1024 files open. An image may have 500 layers, and a
+/// container directories of any depth.
+#[test]
+fn diff_has_each_layer_open_once_and_one_directory_of_the_container() {
+    let Some(store) = root() else { return };
+    let layer = |n: usize| Archive::new().with(Entry::file(format!("{n}"), "x")).end();
+    let layers: Vec<_> = (0..30).map(layer).collect();
+    store.load_on_minimal_layer(&layers);
+    let script = "i=0; mkdir /deep; cd /deep; while [ $i != 2500 ]; do mkdir d; cd d; i=$((i + 1)); done; \
+                  echo ready; read line";
+    let mut running = store.start("small:1", &[], &["sh", "-c", script]);
+    running.wait_for("ready");
+    let store_path = store.path();
+    let options = ["--store", store_path.to_str().unwrap()];
+    let few_files = ["sh", "-c", "ulimit -Sn 50 && exec \"$@\"", "sh"];
+    let id = store.names_in("containers").remove(0);
+    let diff = |of: &str| {
+        let arguments = [&["diff"], &options[..], &[of]].concat();
+        store.fixture().call_under(&few_files, arguments)
+    };
+    assert_eq!(diff("small:1").exits(0).out, "A /29\n");
+    let ran = diff(&id);
+    assert!(
+        ran.exits(0).out.starts_with("A /deep\nA /deep/d\nA /deep/d/d\n"),
+        "{ran:?}"
+    );
+    // The longest path that a call takes has 4095 bytes.
+    assert_eq!(ran.out.lines().count(), 1 + 2046, "{}", ran.err);
+    ran.assert_stderr_contains("too long to look into it");
+    running.end();
+}

@@ -22,6 +22,14 @@ pub(crate) enum Change {
     Deleted(PathBuf),
 }
 
+impl Change {
+    fn path(&self) -> &Path {
+        let (Change::Added(path) | Change::Changed(path) | Change::Deleted(path)) =
+            self;
+        path
+    }
+}
+
 /// Lists the changes that the directory `upper` makes to these layers, the lowest
 /// first. A running container may change `upper` meanwhile, so no symbolic link is
 /// followed, and files that disappear are left out.
@@ -33,29 +41,42 @@ pub(crate) fn changes(
     mount_points: &[PathBuf],
 ) -> Result<Vec<Change>> {
     let below = LowerLayers::open(layers)?;
-    let made = find_made(upper, layers, mount_points)?;
+    let made = find_made(upper, &below, mount_points)?;
+    let upper = open_directory(upper)?;
     let mut changes = Vec::new();
-    walk(&open_directory(upper)?, Path::new(""), &below, &mut changes)?;
+    // It does not recurse, and has one directory open at once: a container may make them
+    // deeper than our stack.
+    let mut directories = vec![Directory { path: PathBuf::new(), is_added: false }];
+    while let Some(directory) = directories.pop() {
+        add_changes(&upper, &directory, &below, &mut changes, &mut directories)?;
+    }
     let is_made =
         |path: &Path| path.strip_prefix("/").is_ok_and(|it| made.contains(it));
     changes.retain(|change| match change {
         Change::Added(path) | Change::Changed(path) => !is_made(path),
         Change::Deleted(_) => true,
     });
+    changes.sort_by(|one, other| one.path().cmp(other.path()));
     Ok(changes)
 }
 
-fn walk(
+/// A directory that is to be looked into.
+struct Directory {
+    path: PathBuf,
+    /// Whether no layer below shows it: then none shows anything in it.
+    is_added: bool,
+}
+
+/// Adds the changes in a directory, and the directories in it.
+fn add_changes(
     upper: &OwnedFd,
-    path: &Path,
+    Directory { path, is_added }: &Directory,
     below: &LowerLayers,
     changes: &mut Vec<Change>,
+    directories: &mut Vec<Directory>,
 ) -> Result<()> {
-    let directory = match open(upper, path) {
-        // removed or replaced meanwhile
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
-        directory => directory.with_context(|| format!("open({})", path.display()))?,
-    };
+    let shown = |path: &Path| Path::new("/").join(path);
+    let Some(directory) = open_if_possible(upper, path)? else { return Ok(()) };
     let own_names = read_names(&directory, path)?;
     if is_opaque(&directory) {
         add_deleted(below, path, &own_names, changes)?;
@@ -65,21 +86,32 @@ fn walk(
             continue;
         };
         let path = path.join(name);
-        let shown = Path::new("/").join(&path);
         if is_whiteout(&found) {
-            changes.push(Change::Deleted(shown));
+            changes.push(Change::Deleted(shown(&path)));
             continue;
         }
-        changes.push(if below.shows(&path)? {
-            Change::Changed(shown)
-        } else {
-            Change::Added(shown)
-        });
+        let is_added = *is_added || !below.shows(&path)?;
+        let change = if is_added { Change::Added } else { Change::Changed };
+        changes.push(change(shown(&path)));
         if FileType::from_raw_mode(found.st_mode) == FileType::Directory {
-            walk(upper, &path, below, changes)?;
+            directories.push(Directory { path, is_added });
         }
     }
     Ok(())
+}
+
+/// Opens a directory; None if it was removed or replaced meanwhile, or no call takes its
+/// path.
+fn open_if_possible(upper: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>> {
+    match open(upper, path) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+        Err(Errno::NAMETOOLONG) => {
+            let path = kit::escape_control_characters(&path.display().to_string());
+            kit::warn(format_args!("the path is too long to look into it: /{path}"));
+            Ok(None)
+        }
+        opened => opened.map(Some).with_context(|| format!("open({})", path.display())),
+    }
 }
 
 /// Adds the files that an opaque directory at this path hides, as deleted, except those

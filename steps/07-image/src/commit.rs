@@ -17,6 +17,7 @@ use crate::image::Image;
 use crate::layer::IncomingLayer;
 use crate::layers::add_layers;
 use crate::load;
+use crate::lower_layers::LowerLayers;
 use crate::made_mount_points::find_made;
 use crate::pack::{PackAs, pack};
 use crate::reference::Reference;
@@ -66,7 +67,8 @@ fn write_archive(
 ) -> Result<Digest> {
     let layers = image.chain_ids()?;
     let layers: Vec<_> = layers.iter().map(|layer| store.layer(layer)).collect();
-    let made = find_made(&container.upper(), &layers, container.mount_points())?;
+    let below = LowerLayers::open(&layers)?;
+    let made = find_made(&container.upper(), &below, container.mount_points())?;
     let file =
         File::create_new(path).with_context(|| format!("open({})", path.display()))?;
     let compressed = GzEncoder::new(BufWriter::new(file), Compression::default());

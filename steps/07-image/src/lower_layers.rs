@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result};
 use rustix::fs::{AtFlags, Dir, Stat, readlinkat, statat};
@@ -13,15 +14,22 @@ use rustix::io::Errno;
 use crate::store::open_directory;
 use crate::unpack::{is_opaque, is_whiteout, open_beneath};
 
-/// The layers below, the highest first.
-pub(crate) struct LowerLayers(Vec<OwnedFd>);
+/// The layers below, the highest first. Each is open once, since a process may have no
+/// more than 1024 files open, and an image 500 layers.
+pub(crate) struct LowerLayers(Vec<Rc<OwnedFd>>);
 
 impl LowerLayers {
     /// Opens layers, the lowest first.
     pub(crate) fn open(layers: &[PathBuf]) -> Result<Self> {
         let highest_first = layers.iter().rev();
-        let opened = highest_first.map(|layer| open_directory(layer));
+        let opened = highest_first.map(|layer| open_directory(layer).map(Rc::new));
         opened.collect::<Result<_>>().map(LowerLayers)
+    }
+
+    /// Returns these layers with one more on top.
+    pub(crate) fn with_highest(&self, layer: OwnedFd) -> Self {
+        let highest = [Rc::new(layer)];
+        LowerLayers(highest.into_iter().chain(self.0.iter().cloned()).collect())
     }
 
     /// Reads the names of a directory in each layer that has it.

@@ -28,15 +28,14 @@ pub(crate) fn mount_points(requests: &[Request]) -> Vec<PathBuf> {
 }
 
 /// Finds the mount points among `paths` that the runtime has made: those that the
-/// `layers` below do not have, and that are still empty. A directory that has only such
+/// layers `below` do not have, and that are still empty. A directory that has only such
 /// entries was made for them, or copied up from the layers below.
 pub(crate) fn find_made(
     upper: &Path,
-    layers: &[PathBuf],
+    below: &LowerLayers,
     paths: &[PathBuf],
 ) -> Result<BTreeSet<PathBuf>> {
-    let below = LowerLayers::open(layers)?;
-    let merged = LowerLayers::open(&[layers, &[upper.into()]].concat())?;
+    let merged = below.with_highest(open_directory(upper)?);
     let upper = open_directory(upper)?;
     let mut made = BTreeSet::new();
     for path in paths {
