@@ -33,17 +33,10 @@ impl Store {
             kit::call(why, "mkdir", path.display(), || {
                 fs::DirBuilder::new().mode(0o700).create(&path)
             })?;
-            let lock = File::open(&path).and_then(|lock| lock.lock().map(|()| lock));
-            if !path.exists() {
-                // `remove_stale` has removed it between mkdir and flock.
-                continue;
+            if let Some(lock) = lock_new(&path)? {
+                let parent = open_directory(&parent)?;
+                return Ok(Temporary { path, parent, _lock: lock });
             }
-            let lock = lock.context("flock(tmp)")?;
-            return Ok(Temporary {
-                path,
-                parent: open_directory(&parent)?,
-                _lock: lock,
-            });
         }
     }
 
@@ -119,6 +112,19 @@ impl Store {
     }
 }
 
+/// Locks a new directory; None if `remove_stale` has removed it meanwhile.
+///
+/// # Errors
+/// When a signal ends the wait, among others. The directory is removed.
+fn lock_new(path: &Path) -> Result<Option<File>> {
+    let locked = if_exists(File::open(path)).and_then(|file| {
+        file.as_ref().map_or(Ok(()), interrupt::lock)?;
+        Ok(file)
+    });
+    let locked = locked.inspect_err(|_| drop(fs::remove_dir(path)));
+    Ok(locked.context("flock(tmp)")?.filter(|_| path.exists()))
+}
+
 impl Temporary {
     /// Returns the path of the directory.
     pub(crate) fn path(&self) -> &Path {
@@ -139,5 +145,33 @@ impl Drop for Temporary {
         // `remove_stale` removes what this cannot.
         let name = self.path.file_name().unwrap_or(OsStr::new("."));
         let _ = unpack::remove(&self.parent, name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, raise};
+
+    use super::*;
+
+    #[test]
+    fn a_signal_ends_the_wait_for_a_new_directory_and_removes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("dir-new");
+        fs::create_dir(&path).unwrap();
+        // As another process does that takes it for one of a killed process.
+        let held = File::open(&path).unwrap();
+        held.lock().unwrap();
+        let (sender, outcome) = std::sync::mpsc::channel();
+        let new = path.clone();
+        std::thread::spawn(move || {
+            interrupt::block().unwrap();
+            raise(Signal::SIGTERM).unwrap();
+            sender.send(lock_new(&new)).unwrap();
+        });
+        let outcome = outcome.recv_timeout(std::time::Duration::from_secs(20));
+        let error = outcome.expect("it waits no longer").unwrap_err();
+        assert!(format!("{error:#}").contains("interrupted by SIGTERM"), "{error:#}");
+        assert!(!path.exists());
     }
 }
