@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::thread::sleep;
 use std::time::Duration;
 
-use kiste_tests::eventually;
+use kiste_tests::{eventually, require_tool};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -50,4 +50,31 @@ fn an_interrupted_commit_leaves_nothing_and_the_store_as_it_was() {
         assert_eq!(store.fixture().leaks(), [""; 0]);
         assert_eq!(store.names(), ["small:1"]);
     });
+}
+
+/// The files are those of a container that was killed. The next start removes them, and a
+/// person who ends that start does not wait for it.
+#[test]
+fn a_signal_ends_a_start_that_removes_the_files_of_a_killed_container() {
+    let Some(store) = root() else { return };
+    if !require_tool("strace") {
+        return;
+    }
+    store.import(minimal_layer(), "small:1");
+    let script = "mkdir /many; cd /many; i=0; while [ $i != 2000 ]; do : >$i; i=$((i + 1)); done; \
+                  echo ready; read line";
+    let mut running = store.start("small:1", &[], &["sh", "-c", script]);
+    running.wait_for("ready");
+    running.kill_runtime();
+    let strace = ["strace", "-f", "-o", "/dev/null", "-e"];
+    let inject = ["inject=unlinkat:signal=TERM:when=100"];
+    let store_path = store.path();
+    let options = ["--store", store_path.to_str().unwrap(), "--image", "small:1"];
+    let arguments = store.fixture().arguments(&options, &["true"]);
+    let ran = store.fixture().call_under(&[&strace[..], &inject].concat(), arguments);
+    ran.exits(143).assert_stderr_contains("interrupted by SIGTERM");
+    assert!(!ran.err.contains("warning"), "{ran:?}");
+    assert_eq!(store.names_in("tmp").len(), 1, "the rest of the files");
+    store.run("small:1", &[], &["true"]).exits(0);
+    assert_eq!((store.names_in("tmp"), store.names_in("containers")), (vec![], vec![]));
 }

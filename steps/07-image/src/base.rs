@@ -94,6 +94,7 @@ impl Base {
         // Nothing that the container uses is removed before its note is written.
         let _shared = store.lock_shared()?;
         if let Err(error) = remove_stale(&store) {
+            interrupt::check()?;
             kit::warn_error("the files of an earlier run stay", &error);
         }
         let image = Image::find(&store, &options.name)?;

@@ -71,7 +71,7 @@ impl Container {
 
     /// Removes the directory.
     pub(crate) fn remove(self) -> Result<()> {
-        let removed = remove(&self.store, &self.path);
+        let removed = interrupt::patiently(|| remove(&self.store, &self.path));
         std::mem::forget(self);
         removed
     }
@@ -81,14 +81,16 @@ impl Drop for Container {
     fn drop(&mut self) {
         // Only after an error, which is reported already. `gc` removes what this
         // cannot.
-        let _ = remove(&self.store, &self.path);
+        let _ = interrupt::patiently(|| remove(&self.store, &self.path));
     }
 }
 
 /// Removes the directory of a container. Files that belong to subordinate ids can be
 /// removed only by root of a user namespace.
+///
+/// # Errors
+/// When a signal has come, unless the caller is patient, or a file cannot be removed. The
+/// rest is below `tmp`, as other stale files are.
 pub(crate) fn remove(store: &Store, path: &Path) -> Result<()> {
-    interrupt::patiently(|| {
-        store.discard(path).or_else(|_| store.as_root(|| store.discard(path)))
-    })
+    store.discard(path).or_else(|_| store.as_root(|| store.discard(path)))
 }
