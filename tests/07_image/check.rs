@@ -107,6 +107,17 @@ fn each_kind_of_damage_is_found_and_repaired_by_loading_again() {
 }
 
 #[test]
+fn a_missing_lower_layer_is_damage_of_the_layers_above_as_well() {
+    let Some(store) = root() else { return };
+    store.load(layout().tar());
+    fs::remove_dir_all(store.layer(&[minimal_layer()])).unwrap();
+    let ran = store.call(&["check"]);
+    assert_eq!(ran.exits(1).out.matches("rich:1: damaged: ").count(), 2, "{ran:?}");
+    store.load(layout().tar());
+    store.call(&["check"]).assert_stdout("rich:1: ok");
+}
+
+#[test]
 fn an_archive_is_checked_without_loading_it() {
     let Some(store) = root() else { return };
     let good = store.file("good.tar", layout().tar());

@@ -136,7 +136,7 @@ fn rmi_on_a_full_disk_keeps_the_lock_until_the_new_list_is_written() {
         .skip_while(|line| !has(line, ["unlinkat(", "blobs/sha256"]))
         .take_while(|line| !has(line, ["renameat(", "\"index.json\""]))
         .collect();
-    assert!(0 < calls.len() && calls.len() < trace.lines().count(), "{trace}");
+    assert!(!calls.is_empty() && calls.len() < trace.lines().count(), "{trace}");
     let lock = format!("<{}>", path.join("lock").display());
     let releases: Vec<_> =
         calls.iter().filter(|line| has(line, ["close(", &lock])).collect();

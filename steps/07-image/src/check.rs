@@ -10,7 +10,7 @@ mod copy;
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kit::Failure;
 
 use crate::digest::Digest;
@@ -20,7 +20,7 @@ use crate::layers::has_same_content;
 use crate::reference::ImageName;
 use crate::source::{Members, Offer, offers};
 use crate::store::{Store, TaggedImage};
-use copy::receive_copy;
+use copy::{damage_or_error, receive_copy};
 
 /// An image that has been checked.
 pub(crate) struct CheckedImage {
@@ -84,19 +84,21 @@ fn check_layer(
         diff_id: Some(*diff_id),
         open: Box::new(open),
     };
-    let is_same = |received| has_same_content(store, &received, chain);
-    let is_same = match receive_copy(store, &layer)?.map(is_same) {
-        Ok(is_same) => is_same?,
-        Err(damage) => return Ok(Err(damage)),
+    let is_same = match receive_copy(store, &layer)? {
+        Ok(received) => damage_or_error(has_same_content(store, &received, chain))?,
+        Err(damage) => Err(damage),
     };
-    Ok(is_same.then_some(()).ok_or_else(|| {
+    Ok(is_same.and_then(|is_same| {
         let tree = chain.last().map(|id| store.layer(id)).unwrap_or_default();
-        Failure::new(format_args!(
-            "{}: its files in {} are not those of its archive",
-            layer.name,
-            tree.display()
-        ))
-        .into()
+        ensure!(
+            is_same,
+            Failure::new(format_args!(
+                "{}: its files in {} are not those of its archive",
+                layer.name,
+                tree.display()
+            ))
+        );
+        Ok(())
     }))
 }
 

@@ -24,12 +24,19 @@ pub(super) fn receive_copy(
     let received = receive(store, layer, &budget, &bars);
     let _ = bars.clear(); // a terminal that is gone is no reason to fail
     match received.with_context(|| layer.name.clone()) {
-        Err(error) if budget.is_exceeded() || is_of_the_copy(&error) => {
-            hint_if_disk_is_full(Err(error))
-                .hint_on(Errno::EROFS, NOT_WRITABLE)
-                .hint_on(Errno::EACCES, NOT_WRITABLE)
-        }
-        received => Ok(received),
+        Err(error) if budget.is_exceeded() => Err(error),
+        received => damage_or_error(received),
+    }
+}
+
+/// Tells the damage of a layer, the inner error, from the reasons for which no copy can
+/// be made.
+pub(super) fn damage_or_error<T>(result: Result<T>) -> Result<Result<T>> {
+    match result {
+        Err(error) if is_of_the_copy(&error) => hint_if_disk_is_full(Err(error))
+            .hint_on(Errno::EROFS, NOT_WRITABLE)
+            .hint_on(Errno::EACCES, NOT_WRITABLE),
+        result => Ok(result),
     }
 }
 
