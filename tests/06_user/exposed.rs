@@ -50,7 +50,7 @@ fn root_is_warned_that_other_users_can_reach_set_user_id_programs_made_inside() 
         fs::remove_file(made).unwrap();
     }
     let shown = on_terminal(&fixture, &["--userns", "auto"], &["true"]);
-    assert!(shown.contains("hint: move it into a directory that only root can"));
+    assert!(shown.contains("move it into a directory that only root can"), "{shown}");
     assert_eq!(fixture.run(&["--userns", "auto"], &["true"]).exits(0).err, "");
 }
 
