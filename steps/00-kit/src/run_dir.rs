@@ -311,6 +311,19 @@ fn is_marked(parent: &Path) -> bool {
     fs::symlink_metadata(parent).is_ok_and(|found| found.mode() & 0o7777 == MARKED_MODE)
 }
 
+fn make_all(builder: &fs::DirBuilder, path: &Path) -> io::Result<()> {
+    match builder.create(path) {
+        // It exists, and stat(2) did not say that it is a directory. The reason is lost.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            match path.metadata()?.is_dir() {
+                true => Ok(()),
+                false => Err(error),
+            }
+        }
+        done => done,
+    }
+}
+
 fn make_with_parent(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     let parent = path.parent().unwrap_or(path);
@@ -320,7 +333,7 @@ fn make_with_parent(path: &Path) -> io::Result<()> {
             // parent.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let above = parent.parent().unwrap_or(parent);
-                builder.recursive(true).mode(0o700).create(above)?;
+                make_all(builder.recursive(true).mode(0o700), above)?;
                 builder.mode(MARKED_MODE).create(parent)?;
             }
             done => return done,
