@@ -36,9 +36,12 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match LESSON.parse() {
-        Cli::Run(args) => pid::run_sealed().and_then(|()| run(&args)),
-        Cli::Doctor(args) => doctor::run(args.format(), &doctor::basics()),
+    program::main(|| {
+        pid::run_sealed()?;
+        match LESSON.parse() {
+            Cli::Run(args) => run(&args),
+            Cli::Doctor(args) => doctor::run(args.format(), &doctor::basics()),
+        }
     })
 }
 

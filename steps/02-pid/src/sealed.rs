@@ -39,11 +39,15 @@ pub fn run_sealed() -> Result<()> {
 /// makes of it. Returns when no container can write to the program that runs: it is such
 /// a file already, or out of reach.
 ///
-/// Call it before anything is made, since nothing but open descriptors outlasts an exec.
+/// Does nothing for a subcommand other than `run`. Call it first of all: nothing but open
+/// descriptors outlasts an exec, and what was done before, such as parsing, is done again.
 ///
 /// # Errors
 /// The error of `protect`; and the kernel's reason when the program cannot be executed.
 pub fn run_protected(protect: impl FnOnce(File) -> Result<OwnedFd>) -> Result<()> {
+    if std::env::args_os().nth(1).is_none_or(|subcommand| subcommand != "run") {
+        return Ok(());
+    }
     if is_out_of_reach().with_context(|| format!("stat {PROGRAM}"))? {
         return restore_name();
     }

@@ -40,9 +40,12 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match LESSON.parse() {
-        Cli::Run(args) => mount::run_read_only().and_then(|()| run(&args)),
-        Cli::Doctor(args) => doctor::run(args.format(), &doctor::basics()),
+    program::main(|| {
+        mount::run_read_only()?;
+        match LESSON.parse() {
+            Cli::Run(args) => run(&args),
+            Cli::Doctor(args) => doctor::run(args.format(), &doctor::basics()),
+        }
     })
 }
 

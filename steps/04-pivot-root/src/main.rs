@@ -44,12 +44,15 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match LESSON.parse() {
-        Cli::Run(args) => mount::run_read_only().and_then(|()| run(&args)),
-        Cli::Doctor(args) => doctor::run(
-            args.format(),
-            &[doctor::basics(), pivot_root::checks()].concat(),
-        ),
+    program::main(|| {
+        mount::run_read_only()?;
+        match LESSON.parse() {
+            Cli::Run(args) => run(&args),
+            Cli::Doctor(args) => doctor::run(
+                args.format(),
+                &[doctor::basics(), pivot_root::checks()].concat(),
+            ),
+        }
     })
 }
 

@@ -56,19 +56,22 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match LESSON.parse() {
-        Cli::Run(args) => mount::run_read_only().and_then(|()| run(&args)),
-        Cli::Gc(args) => cgroups::gc_command(&args),
-        Cli::Doctor(args) => doctor::run(
-            args.format(),
-            &[
-                user::basics(),
-                pivot_root::checks(),
-                cgroups::doctor(),
-                user::checks(&user::helpers()),
-            ]
-            .concat(),
-        ),
+    program::main(|| {
+        mount::run_read_only()?;
+        match LESSON.parse() {
+            Cli::Run(args) => run(&args),
+            Cli::Gc(args) => cgroups::gc_command(&args),
+            Cli::Doctor(args) => doctor::run(
+                args.format(),
+                &[
+                    user::basics(),
+                    pivot_root::checks(),
+                    cgroups::doctor(),
+                    user::checks(&user::helpers()),
+                ]
+                .concat(),
+            ),
+        }
     })
 }
 

@@ -60,21 +60,24 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match LESSON.parse_as(image::command_line::<Cli>()) {
-        Cli::Run(args) => mount::run_read_only().and_then(|()| run(&args)),
-        Cli::Image(command) => command.run(),
-        Cli::Gc(args) => args.run(),
-        Cli::Doctor(args) => doctor::run(
-            args.format(),
-            &[
-                user::basics(),
-                pivot_root::checks(),
-                cgroups::doctor(),
-                user::checks(&user::helpers()),
-                image::checks(&std::env::temp_dir(), &user::helpers()),
-            ]
-            .concat(),
-        ),
+    program::main(|| {
+        mount::run_read_only()?;
+        match LESSON.parse_as(image::command_line::<Cli>()) {
+            Cli::Run(args) => run(&args),
+            Cli::Image(command) => command.run(),
+            Cli::Gc(args) => args.run(),
+            Cli::Doctor(args) => doctor::run(
+                args.format(),
+                &[
+                    user::basics(),
+                    pivot_root::checks(),
+                    cgroups::doctor(),
+                    user::checks(&user::helpers()),
+                    image::checks(&std::env::temp_dir(), &user::helpers()),
+                ]
+                .concat(),
+            ),
+        }
     })
 }
 

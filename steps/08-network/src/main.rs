@@ -69,25 +69,28 @@ struct Run {
 }
 
 fn main() -> ExitCode {
-    program::main(|| match LESSON.parse_as(image::command_line::<Cli>()) {
-        Cli::Run(args) => mount::run_read_only().and_then(|()| run(&args)),
-        Cli::Image(command) => command.run(),
-        Cli::Network(command) => command.run(),
-        Cli::Show(args) => args.show(),
-        Cli::Gc(args) => args.run(),
-        Cli::DnsResponder(args) => args.run(),
-        Cli::Doctor(args) => doctor::run(
-            args.format(),
-            &[
-                user::basics(),
-                pivot_root::checks(),
-                cgroups::doctor(),
-                user::checks(&user::helpers()),
-                image::checks(&std::env::temp_dir(), &user::helpers()),
-                network::checks(network::find_pasta().as_deref()),
-            ]
-            .concat(),
-        ),
+    program::main(|| {
+        mount::run_read_only()?;
+        match LESSON.parse_as(image::command_line::<Cli>()) {
+            Cli::Run(args) => run(&args),
+            Cli::Image(command) => command.run(),
+            Cli::Network(command) => command.run(),
+            Cli::Show(args) => args.show(),
+            Cli::Gc(args) => args.run(),
+            Cli::DnsResponder(args) => args.run(),
+            Cli::Doctor(args) => doctor::run(
+                args.format(),
+                &[
+                    user::basics(),
+                    pivot_root::checks(),
+                    cgroups::doctor(),
+                    user::checks(&user::helpers()),
+                    image::checks(&std::env::temp_dir(), &user::helpers()),
+                    network::checks(network::find_pasta().as_deref()),
+                ]
+                .concat(),
+            ),
+        }
     })
 }
 
