@@ -15,9 +15,9 @@ use super::whiteout::is_opaque;
 #[derive(Default)]
 pub(super) struct Hiding {
     path: Vec<u8>,
-    /// Where the directories on the way end that hide nothing.
+    /// The lengths of the parts of the path whose directories hide nothing.
     plain: Vec<usize>,
-    /// Where the way ended before its last directory, and the answer.
+    /// The length of the part at which the last way ended, and the answer.
     end: Option<(usize, bool)>,
 }
 
