@@ -4,10 +4,10 @@
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use kiste_tests::{User, World, eventually, host};
+use kiste_tests::{Ran, User, World, eventually, host};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -89,20 +89,33 @@ fn a_signal_ends_a_start_that_waits_for_the_lock_of_the_networks() {
     world.assert_unchanged();
 }
 
+/// A container that ends, and waits for the lock of the networks.
+struct End {
+    lock: File,
+    /// The process id of its runtime.
+    runtime: i32,
+    ran: JoinHandle<Ran>,
+}
+
+fn end_behind_lock(world: &World) -> End {
+    let running = world.start(&["-p", "8080:80"], &["cat"]);
+    let lock = lock_networks(world);
+    let (runtime, command) = (running.runtime(), running.pid);
+    let ran = std::thread::spawn(move || running.end());
+    host::assert_exits(command);
+    sleep(Duration::from_millis(100));
+    End { lock, runtime, ran }
+}
+
 /// The lock is waited for during some seconds, since what is on the host can be removed
 /// only under it.
 #[test]
 fn a_signal_ends_an_end_that_waits_for_the_lock_of_the_networks() {
     let Some(world) = world() else { return };
-    let running = world.start(&["-p", "8080:80"], &["cat"]);
-    let lock = lock_networks(&world);
-    let (runtime, command) = (running.runtime(), running.pid);
-    let ending = std::thread::spawn(move || running.end());
-    host::assert_exits(command);
-    sleep(Duration::from_millis(100));
+    let End { lock, runtime, ran } = end_behind_lock(&world);
     assert!(host::is_alive(runtime), "it waits for the lock");
     kill(Pid::from_raw(runtime), Signal::SIGTERM).unwrap();
-    let ran = ending.join().unwrap();
+    let ran = ran.join().unwrap();
     ran.exits(0).assert_stderr_contains("interrupted by SIGTERM");
     drop(lock);
     world.gc().exits(0);
@@ -112,16 +125,11 @@ fn a_signal_ends_an_end_that_waits_for_the_lock_of_the_networks() {
 #[test]
 fn an_end_goes_on_after_a_signal_if_the_lock_becomes_free() {
     let Some(world) = world() else { return };
-    let running = world.start(&["-p", "8080:80"], &["cat"]);
-    let lock = lock_networks(&world);
-    let (runtime, command) = (running.runtime(), running.pid);
-    let ending = std::thread::spawn(move || running.end());
-    host::assert_exits(command);
-    sleep(Duration::from_millis(100));
+    let End { lock, runtime, ran } = end_behind_lock(&world);
     kill(Pid::from_raw(runtime), Signal::SIGTERM).unwrap();
     sleep(Duration::from_millis(300));
     drop(lock);
-    let ran = ending.join().unwrap();
+    let ran = ran.join().unwrap();
     assert!(!ran.exits(0).err.contains("warning"), "{}", ran.err);
     world.assert_unchanged();
 }
