@@ -13,8 +13,8 @@ use kit::Failure;
 use kit::narration::Line;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    recv, recvmsg, sendmsg, socketpair,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags,
+    SocketType, recv, recvmsg, sendmsg, shutdown, socketpair,
 };
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,12 @@ impl Channel {
     pub(crate) fn announce_exec(&self) -> Result<()> {
         self.send(&Message::Executing)?;
         self.wait_for_go()
+    }
+
+    /// Closes the channel: both sides read an end of file. The parent takes it for the
+    /// exec, once that is announced.
+    pub(crate) fn close(&self) -> Result<()> {
+        shutdown(&self.socket, Shutdown::Both).context("shutdown(the channel)")
     }
 
     /// Tells the parent of an init that the command runs.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use nix::sys::stat::{Mode, stat, umask};
 use nix::unistd::{AccessFlags, access, chdir, execve};
 use rustix::fs::FileType;
 
+use crate::before_exec::BeforeExec;
 use crate::channel::Channel;
 use crate::in_child::fail_child;
 use crate::interpreter;
@@ -42,7 +43,6 @@ pub struct Command {
     pub umask: Option<u32>,
 }
 
-// ANCHOR: become_command
 /// Becomes the command: this process executes it, or ends with an error that the parent
 /// reports.
 ///
@@ -50,17 +50,34 @@ pub struct Command {
 /// Exit code 127 when the command is not found, 126 when it is found but cannot be
 /// executed.
 pub fn become_command(command: &Command, parent: &Channel) -> Result<Infallible> {
+    become_command_after(command, &BeforeExec::default(), parent)
+}
+
+// ANCHOR: become_command
+/// Becomes the command as [`become_command`] does, after the work of later steps.
+///
+/// # Errors
+/// As [`become_command`], and those of `before_exec`.
+pub fn become_command_after(
+    command: &Command,
+    before_exec: &BeforeExec<'_>,
+    parent: &Channel,
+) -> Result<Infallible> {
     // Before any path is resolved: /proc/self/fd/N of an open descriptor leads back to
     // the host, and a link of the image may point there (CVE-2024-21626).
-    close_other_fds(&[parent.as_fd()])?;
+    close_other_fds(&before_exec.needed(parent))?;
     // The descriptors of our callers are closed now, so we must not return to them.
-    let Err(error) = execute(command, parent);
+    let Err(error) = execute(command, before_exec, parent);
     fail_child(parent, &error)
 }
 
 /// Finds the program and executes it, or returns why this is impossible.
 // Task 0.2: announce the exec on the channel; the exec itself closes this end.
-fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
+fn execute(
+    command: &Command,
+    before_exec: &BeforeExec<'_>,
+    parent: &Channel,
+) -> Result<Infallible> {
     enter_workdir(command.workdir.as_deref())?;
     let program = command.find()?;
     command.umask.map_or(Ok(()), set_umask)?;
@@ -75,6 +92,7 @@ fn execute(command: &Command, parent: &Channel) -> Result<Infallible> {
         c_strings(&command.argv)?,
         c_strings(command.env.iter().filter(|entry| has_value(entry)))?,
     );
+    before_exec.run(parent)?; // nothing before chapter 9
     let Err(reason) = execve(&path, &argv, &env);
     Err(exec_failure(&program, reason))
 }

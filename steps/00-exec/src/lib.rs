@@ -10,6 +10,7 @@
 //! an end of file.
 
 mod args;
+mod before_exec;
 mod channel;
 mod child;
 mod command;
@@ -27,9 +28,10 @@ mod status;
 mod sys;
 
 pub use args::{CommandArgs, environment};
+pub use before_exec::{BeforeExec, Gate};
 pub use channel::{Channel, OnParentDeath};
 pub use child::Child;
-pub use command::{Command, become_command, close_other_fds};
+pub use command::{Command, become_command, become_command_after, close_other_fds};
 pub use foreground::{Foreground, Job};
 pub use in_child::{die_with_parent, exit_child, fail_child, finish_child};
 pub use nix::sched::CloneFlags;

@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use exec::{Channel, CloneFlags, Command, Signals, Spawn, Status, exit_child};
+use exec::{
+    BeforeExec, Channel, CloneFlags, Command, Signals, Spawn, Status, exit_child,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -14,13 +16,17 @@ use rustix::process::{WaitOptions, waitpid};
 use crate::sys;
 
 /// Becomes an init, with the command as its child.
-pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infallible> {
-    exec::close_other_fds(&[parent.as_fd()])?;
+pub(crate) fn become_init(
+    command: &Command,
+    before_exec: &BeforeExec<'_>,
+    parent: &Channel,
+) -> Result<Infallible> {
+    exec::close_other_fds(&before_exec.needed(parent))?;
     // The environment is the caller's, and /proc/1/environ would show it in the
     // container.
     sys::clear_environment();
     // The descriptors of our callers are closed now, so we must not return to them.
-    let Err(error) = run(command, parent);
+    let Err(error) = run(command, before_exec, parent);
     exec::fail_child(parent, &error)
 }
 
@@ -28,11 +34,15 @@ pub(crate) fn become_init(command: &Command, parent: &Channel) -> Result<Infalli
 /// Runs the command as a child, and exits with its status. When PID 1 exits, the kernel
 /// kills all other processes of the namespace.
 // Task 2.3: wait for signals and for children, also for those of other parents.
-fn run(command: &Command, parent: &Channel) -> Result<Infallible> {
+fn run(
+    command: &Command,
+    before_exec: &BeforeExec<'_>,
+    parent: &Channel,
+) -> Result<Infallible> {
     let signals = Signals::block()?;
     let child = Spawn::new(CloneFlags::empty())
         .below_init(parent)
-        .spawn(|init| exec::become_command(command, init))?;
+        .spawn(|init| exec::become_command_after(command, before_exec, init))?;
     parent.send_started()?;
     loop {
         wait_for(&signals)?;

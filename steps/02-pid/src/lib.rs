@@ -9,7 +9,7 @@ mod sys;
 use std::convert::Infallible;
 
 use anyhow::Result;
-use exec::{Channel, Command};
+use exec::{BeforeExec, Channel, Command};
 use nix::sched::CloneFlags;
 
 pub use args::Args;
@@ -28,20 +28,33 @@ pub enum Pid1 {
     Init,
 }
 
-// ANCHOR: become_command
 /// Becomes the command as PID 1, or an init with the command as its child.
 ///
 /// # Errors
 /// As [`exec::become_command`].
-// Task 2.2: the calling process is PID 1: it was cloned into a new PID namespace.
 pub fn become_command(
     command: &Command,
     pid_1: Pid1,
     parent: &Channel,
 ) -> Result<Infallible> {
+    become_command_after(command, pid_1, &BeforeExec::default(), parent)
+}
+
+// ANCHOR: become_command
+/// Becomes PID 1 as [`become_command`] does, after the work of later steps.
+///
+/// # Errors
+/// As [`exec::become_command_after`].
+// Task 2.2: the calling process is PID 1: it was cloned into a new PID namespace.
+pub fn become_command_after(
+    command: &Command,
+    pid_1: Pid1,
+    before_exec: &BeforeExec<'_>,
+    parent: &Channel,
+) -> Result<Infallible> {
     match pid_1 {
-        Pid1::Command => exec::become_command(command, parent),
-        Pid1::Init => init::become_init(command, parent),
+        Pid1::Command => exec::become_command_after(command, before_exec, parent),
+        Pid1::Init => init::become_init(command, before_exec, parent),
     }
 }
 // ANCHOR_END: become_command

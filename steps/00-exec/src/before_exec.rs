@@ -1,0 +1,70 @@
+//! The work of later steps between the announced exec and execve(2).
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Context, Result};
+use kit::Failure;
+use rustix::io::{Errno, FdFlags, fcntl_setfd, read};
+
+use crate::channel::Channel;
+
+/// The work of later steps at the end of a start. By default there is none.
+#[derive(Default)]
+pub struct BeforeExec<'a> {
+    /// The descriptors that the command inherits, besides the standard streams.
+    pub inherited: Vec<BorrowedFd<'a>>,
+    /// The go-ahead for which the process waits once its program is found.
+    pub gate: Gate<'a>,
+    /// The last thing that happens before execve: it takes away the rights that only
+    /// the runtime needs, and loads the seccomp filter.
+    pub confine: Option<&'a dyn Fn() -> Result<()>>,
+}
+
+/// The go-ahead for which a process waits before it executes its program.
+#[derive(Clone, Copy, Default)]
+pub enum Gate<'a> {
+    /// The parent's, over the channel.
+    #[default]
+    Parent,
+    /// A byte that any process writes into this FIFO, which is open for reading and
+    /// writing. The parent may have ended by then.
+    Fifo(BorrowedFd<'a>),
+}
+
+impl<'a> BeforeExec<'a> {
+    /// The descriptors that must stay open until the exec, the channel first.
+    pub fn needed(&self, parent: &'a Channel) -> Vec<BorrowedFd<'a>> {
+        let gate = match self.gate {
+            Gate::Parent => None,
+            Gate::Fifo(fifo) => Some(fifo),
+        };
+        let own = std::iter::once(parent.as_fd()).chain(gate);
+        own.chain(self.inherited.iter().copied()).collect()
+    }
+
+    /// Waits for the go-ahead at the gate, and then confines this process.
+    pub(crate) fn run(&self, parent: &Channel) -> Result<()> {
+        for descriptor in &self.inherited {
+            fcntl_setfd(descriptor, FdFlags::empty())
+                .context("fcntl(an inherited descriptor, F_SETFD)")?;
+        }
+        if let Gate::Fifo(fifo) = self.gate {
+            parent.close()?;
+            wait_for_start(fifo)?;
+        }
+        self.confine.map_or(Ok(()), |confine| confine())
+    }
+}
+
+/// Waits until a process writes a byte into the FIFO. This process has it open for
+/// writing, too, so that it reads no end of file when no other process has.
+fn wait_for_start(fifo: BorrowedFd<'_>) -> Result<()> {
+    loop {
+        match read(fifo, &mut [0; 1]) {
+            Ok(0) => return Err(Failure::new("the exec FIFO was closed").into()),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error).context("read(the exec FIFO)"),
+        }
+    }
+}

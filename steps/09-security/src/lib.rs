@@ -1,0 +1,3 @@
+//! Step 9: what the process may do.
+
+pub mod seccomp;

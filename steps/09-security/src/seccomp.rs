@@ -1,0 +1,1 @@
+//! The system calls that a process may make: seccomp(2).

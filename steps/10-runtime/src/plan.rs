@@ -1,0 +1,1 @@
+//! The plan of a container, made from its config.json: one file for each section.
