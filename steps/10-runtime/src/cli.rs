@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod exec;
 mod kill;
 mod list;
 mod run;
@@ -78,6 +79,8 @@ enum Verb {
     Run(run::Run),
     /// Let the command of a created container run
     Start(start::Start),
+    /// Run a further command in a container
+    Exec(exec::Exec),
     /// Print the state of a container as JSON
     State(state::PrintState),
     /// Send a signal to a container
@@ -113,6 +116,7 @@ impl Verb {
             Verb::Create(verb) => verb.run(global),
             Verb::Run(verb) => verb.run(global),
             Verb::Start(verb) => verb.run(global),
+            Verb::Exec(verb) => verb.run(global),
             Verb::State(verb) => verb.run(global),
             Verb::Kill(verb) => verb.run(global),
             Verb::Delete(verb) => verb.run(global),
@@ -135,7 +139,7 @@ fn for_engines(failure: Failure, verb: &Verb) -> Failure {
         }
         false => failure,
     };
-    if !matches!(verb, Verb::Run(_)) {
+    if !matches!(verb, Verb::Run(_) | Verb::Exec(_)) {
         code = 1;
     }
     let failure = failure.with_exit_code(code);
