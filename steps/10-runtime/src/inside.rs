@@ -10,7 +10,7 @@ use kit::{Result, Size};
 use mount::{MissingTarget, Propagation, mount_all};
 use pid::Pid1;
 use pivot_root::RootView;
-use security::Sysctl;
+use security::{Confinement, Sysctl};
 use user::{Ids, User};
 
 use crate::hooks::Point;
@@ -101,7 +101,9 @@ impl End<'_> {
         let command = command.enter_workdir_early(); // 00: where only root may go
         process.set_label()?; // 09: the security module's, at the exec
         security::set_rlimits(&process.rlimits)?; // 09: its limits
-        let rights = process.rights.granted()?;
+        let rights = &process.confinement;
+        let (capabilities, _) = rights.capabilities.granted()?; // those that we can give
+        let rights = Confinement { capabilities, ..rights.clone() };
         rights.before_user_change()?; // 09: what no exec gives back
         self.ids.become_user(&process.account, parent)?; // 06: becomes that user
         rights.after_user_change()?; // 09: its capabilities
@@ -116,7 +118,7 @@ impl End<'_> {
             gate: self.gate,
             confine: Some(&|| {
                 (self.last)()?;
-                rights.confine(&on_load) // 09: no more rights, only these system calls
+                rights.confine_with_listener(on_load) // 09: no more rights, only these system calls
             }),
         };
         // 02: becomes the command

@@ -52,7 +52,7 @@ impl Joining<'_> {
         let namespaces = self.namespaces()?;
         let ids = self.ids(&namespaces)?; // 06: of its user namespace
         let cgroup = self.find_cgroup()?; // 05: its limits are those of the container
-        let listener = Connection::of(&process.rights)?; // 09: of system calls
+        let listener = Connection::of(process)?; // 09: of system calls
         let user = User::of_id(process.account.uid);
         Spawn::new(CloneFlags::empty())
             .job(Job::Session)

@@ -70,7 +70,7 @@ fn started(
     state: &OnceCell<State>,
 ) -> Result<(Child, State)> {
     let cgroup = Cgroup::create(&plan.cgroup, &Limits::default(), run_dir)?; // 05: its limits
-    let listener = Connection::of(&plan.process.rights)?; // 09: of system calls
+    let listener = Connection::of(&plan.process)?; // 09: of system calls
     let namespaces = &plan.namespaces;
     let mut spawn = Spawn::new(namespaces.new)
         .job(Job::Session)

@@ -13,6 +13,7 @@ use oci_spec::runtime::{
 };
 use pivot_root::Terminal;
 use rustix::termios::Winsize;
+use security::seccomp::{Filter, Listener};
 use security::{
     AppArmorProfile, Capabilities, CapabilitySet, Confinement, NoNewPrivs, OomScoreAdj,
     Rlimit, refuse_duplicates,
@@ -20,8 +21,7 @@ use security::{
 use user::Account;
 
 use crate::plan::invalid;
-use crate::plan::seccomp::{self, Seccomp};
-use crate::rights::Rights;
+use crate::plan::seccomp;
 
 /// The process that a container or an exec starts.
 #[derive(Clone, Debug)]
@@ -33,7 +33,9 @@ pub(crate) struct Process {
     /// The terminal that it gets, or that it gets none.
     pub terminal: Terminal,
     /// Its capabilities and its filter of system calls.
-    pub rights: Rights,
+    pub confinement: Confinement,
+    /// The listener of that filter.
+    pub listener: Option<Listener>,
     /// Its resource limits.
     pub rlimits: Vec<Rlimit>,
     /// The preference of the kernel when memory runs out.
@@ -50,7 +52,7 @@ const UMASK: u32 = 0o022;
 /// # Errors
 /// When a value is invalid.
 pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
-    let seccomp = seccomp::plan(linux.seccomp().as_ref())?;
+    let (filter, listener) = seccomp::plan(linux.seccomp().as_ref())?;
     let user = section.user();
     let groups = user.additional_gids().clone().unwrap_or_default();
     let oom_score_adj = section.oom_score_adj().map(|it| OomScoreAdj::new(it.into()));
@@ -58,7 +60,8 @@ pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
         command: command(section)?,
         account: Account { groups, ..Account::of_id(user.uid(), user.gid()) },
         terminal: terminal(section),
-        rights: rights(section, seccomp)?,
+        confinement: confinement(section, filter)?,
+        listener,
         rlimits: rlimits(section.rlimits().as_deref().unwrap_or_default())?,
         oom_score_adj: oom_score_adj
             .transpose()
@@ -99,7 +102,7 @@ fn terminal(section: &Section) -> Terminal {
     }
 }
 
-fn rights(section: &Section, seccomp: Option<Seccomp>) -> Result<Rights> {
+fn confinement(section: &Section, filter: Option<Filter>) -> Result<Confinement> {
     let no_new_privs = match section.no_new_privileges() {
         Some(true) => NoNewPrivs::Set,
         _ => NoNewPrivs::Unset,
@@ -107,9 +110,7 @@ fn rights(section: &Section, seccomp: Option<Seccomp>) -> Result<Rights> {
     let capabilities = section.capabilities().as_ref();
     let capabilities = capabilities.map(capability_sets).transpose()?;
     let capabilities = capabilities.unwrap_or_default();
-    let confinement =
-        Confinement { capabilities, no_new_privs, ..Confinement::default() };
-    Ok(Rights { confinement, seccomp })
+    Ok(Confinement { capabilities, no_new_privs, filter })
 }
 
 /// Returns the five sets. A set that config.json does not have is empty.
