@@ -3,11 +3,15 @@
 mod create;
 mod delete;
 mod exec;
+mod features;
 mod kill;
 mod list;
+mod ps;
 mod run;
+mod spec;
 mod start;
 mod state;
+mod unsupported;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -89,6 +93,18 @@ enum Verb {
     Delete(delete::Delete),
     /// List the containers
     List(list::List),
+    /// List the processes of a container
+    Ps(ps::Ps),
+    /// Write an example of config.json
+    Spec(spec::Spec),
+    /// Print what this runtime can do, as JSON
+    Features(features::Features),
+    /// Not supported
+    #[command(hide = true)]
+    Checkpoint(unsupported::Unsupported),
+    /// Not supported
+    #[command(hide = true)]
+    Restore(unsupported::Unsupported),
 }
 
 /// The verbs that start a process which may come to execute this program's file.
@@ -121,6 +137,11 @@ impl Verb {
             Verb::Kill(verb) => verb.run(global),
             Verb::Delete(verb) => verb.run(global),
             Verb::List(verb) => verb.run(global),
+            Verb::Ps(verb) => verb.run(global),
+            Verb::Spec(verb) => verb.run(),
+            Verb::Features(verb) => verb.run(),
+            Verb::Checkpoint(verb) => verb.run("checkpoint"),
+            Verb::Restore(verb) => verb.run("restore"),
         }
     }
 }
