@@ -10,6 +10,7 @@
 mod apparmor;
 mod capabilities;
 mod capability_set;
+pub mod cli;
 mod confinement;
 mod masked_paths;
 mod oom_score_adj;
