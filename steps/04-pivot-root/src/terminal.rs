@@ -14,7 +14,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::fs::OFlags;
 use rustix::pty::unlockpt;
 use rustix::stdio;
-use rustix::termios::tcsetwinsize;
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::callers_terminal::window_size;
 use crate::descriptor::reopen;
@@ -27,6 +27,8 @@ use crate::sys;
 pub struct Terminal {
     /// Stdin, stdout and stderr.
     pub streams: [Stream; 3],
+    /// The size of its window. Without it, that of the caller's terminal.
+    pub size: Option<Winsize>,
 }
 
 /// The file that a standard stream of the container is connected to.
@@ -64,8 +66,8 @@ impl Terminal {
         let terminal = kit::call("open the other end", "ioctl", "TIOCGPTPEER", || {
             sys::peer(master.as_fd())
         })?;
-        if let Some(size) = window_size() {
-            kit::call("the size of your window", "ioctl", "TIOCSWINSZ", || {
+        if let Some(size) = self.size.or_else(window_size) {
+            kit::call("the size of the window", "ioctl", "TIOCSWINSZ", || {
                 tcsetwinsize(&master, size)
             })?;
         }
