@@ -1,7 +1,10 @@
 //! The plan of a container, made from its config.json: one file for each section.
 
+mod devices;
+mod mounts;
 mod namespaces;
 pub(crate) mod process;
+mod root;
 pub(crate) mod seccomp;
 
 use std::collections::BTreeMap;
@@ -9,16 +12,15 @@ use std::path::PathBuf;
 
 use cgroups::{CgroupParent, Placement};
 use kit::{Failure, FailureKind, Id, Result};
-use mount::Request;
+use mount::Entry;
 use oci_spec::runtime::{Linux, Spec};
-use pivot_root::{Access, Rootfs};
+use pivot_root::{DeviceNode, RootPropagation, Rootfs};
 use security::Sysctl;
 use user::{Helpers, Keyring};
 use uts::HostName;
 
 use crate::bundle::Bundle;
 use crate::hooks::Hooks;
-use crate::simple_mounts;
 
 pub(crate) use namespaces::{CgroupNamespace, NEWTIME, Namespaces};
 pub(crate) use process::Process;
@@ -35,7 +37,11 @@ pub struct Plan {
     pub(crate) hostname: Option<HostName>,
     pub(crate) domainname: Option<HostName>,
     pub(crate) keyring: Keyring,
-    pub(crate) mounts: Vec<Request>,
+    pub(crate) root_propagation: RootPropagation,
+    pub(crate) way_in: WayIn,
+    pub(crate) mounts: Vec<Entry>,
+    /// The device nodes; none if /dev is the host's.
+    pub(crate) devices: Option<Vec<DeviceNode>>,
     pub(crate) cgroup: Placement,
     pub(crate) process: Process,
     pub(crate) sysctls: Vec<Sysctl>,
@@ -44,17 +50,41 @@ pub struct Plan {
     pub(crate) hooks: Hooks,
 }
 
+/// The options of the command line that a plan depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choices {
+    /// The session keyring.
+    pub keyring: Keyring,
+    /// How the root file system is entered.
+    pub way_in: WayIn,
+}
+
+/// How the root file system is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WayIn {
+    /// By pivot_root(2), which leaves no way back.
+    Pivot,
+    /// By chroot(2), for a host whose `/` is an initramfs.
+    Chroot,
+}
+
 /// Makes the plan of the container with this id.
 ///
 /// # Errors
 /// When config.json asks for something invalid, or for something that this runtime or
 /// this caller cannot do.
-pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
+pub(crate) fn plan(bundle: &Bundle, id: &Id, choices: Choices) -> Result<Plan> {
     let spec = &bundle.spec;
     let linux = spec.linux().clone().unwrap_or_default();
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
-    let mounts = simple_mounts::requests(spec, &bundle.directory)?;
+    let root_propagation = root::propagation(&linux)?;
+    root::check_mount_label(&linux)?;
+    let listed = spec.mounts().as_deref().unwrap_or_default();
+    let mounts =
+        mounts::mounts(listed, &bundle.directory, root_propagation.of_sources())?;
+    let nodes = linux.devices().as_deref().unwrap_or_default();
+    let devices = devices::devices(nodes, &mounts)?;
     let cgroup = Placement {
         parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
         id: id.clone(),
@@ -70,13 +100,16 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
             .into_iter()
             .collect(),
         bundle: bundle.directory.clone(),
-        rootfs: rootfs(bundle)?,
+        rootfs: root::rootfs(spec, &bundle.directory)?,
+        root_propagation,
+        way_in: choices.way_in,
         sysctls: sysctls(&linux, &namespaces)?,
         namespaces,
         hostname: name("hostname", spec.hostname().as_deref())?,
         domainname: name("domainname", spec.domainname().as_deref())?,
-        keyring,
-        mounts: pivot_root::with_workdir(mounts, process.command.workdir.as_deref()),
+        keyring: choices.keyring,
+        mounts,
+        devices,
         cgroup,
         process,
         masked_paths: paths(linux.masked_paths()),
@@ -106,17 +139,6 @@ fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Sysctl>> {
 
 fn paths(section: &Option<Vec<String>>) -> Vec<PathBuf> {
     section.iter().flatten().map(PathBuf::from).collect()
-}
-
-fn rootfs(bundle: &Bundle) -> Result<Rootfs> {
-    let Some(root) = bundle.spec.root() else {
-        return Err(invalid("root: config.json has none"));
-    };
-    let access = match root.readonly() {
-        Some(true) => Access::ReadOnly,
-        _ => Access::ReadWrite,
-    };
-    Ok(Rootfs { path: bundle.directory.join(root.path()), access })
 }
 
 fn name(section: &str, name: Option<&str>) -> Result<Option<HostName>> {

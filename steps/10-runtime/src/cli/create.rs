@@ -14,7 +14,7 @@ use crate::bundle::{Bundle, CONFIG};
 use crate::cli::{Global, number_of};
 use crate::exec_fifo::ExecFifo;
 use crate::outside::{self, Handover, Way};
-use crate::plan::{Plan, plan};
+use crate::plan::{Choices, Plan, WayIn, plan};
 use crate::sys;
 
 #[derive(clap::Args)]
@@ -90,7 +90,8 @@ impl Options {
             true => Keyring::Keep,
             false => Keyring::New,
         };
-        let mut plan = plan(&bundle, &self.id, keyring)?;
+        let way_in = if self.no_pivot { WayIn::Chroot } else { WayIn::Pivot };
+        let mut plan = plan(&bundle, &self.id, Choices { keyring, way_in })?;
         let listen = number_of(std::env::var_os("LISTEN_FDS"));
         if listen > 0 {
             let env = [format!("LISTEN_FDS={listen}"), "LISTEN_PID=1".into()];
