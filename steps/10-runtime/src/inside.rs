@@ -111,6 +111,7 @@ impl End<'_> {
     ) -> Result<Infallible> {
         let command = process.command.clone().with_defaults(environment(self.home));
         let command = command.enter_workdir_early(); // 00: where only root may go
+        process.scheduling.apply()?;
         process.set_label()?; // 09: the security module's, at the exec
         security::set_rlimits(&process.rlimits)?; // 09: its limits
         let rights = &process.confinement;

@@ -5,6 +5,7 @@ mod mounts;
 mod namespaces;
 pub(crate) mod process;
 mod root;
+mod scheduling;
 pub(crate) mod seccomp;
 
 use std::collections::BTreeMap;
@@ -76,6 +77,7 @@ pub(crate) enum WayIn {
 pub(crate) fn plan(bundle: &Bundle, id: &Id, choices: Choices) -> Result<Plan> {
     let spec = &bundle.spec;
     let linux = spec.linux().clone().unwrap_or_default();
+    refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
     let root_propagation = root::propagation(&linux)?;
@@ -116,6 +118,22 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, choices: Choices) -> Result<Plan> {
         readonly_paths: paths(linux.readonly_paths()),
         hooks: Hooks::of(spec)?,
     })
+}
+
+/// Refuses the sections that this runtime does not have: the container would run without
+/// what they ask for.
+fn refuse_unsupported(linux: &Linux) -> Result<()> {
+    let sections = [
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        (
+            "linux.netDevices",
+            linux.net_devices().as_ref().is_some_and(|it| !it.is_empty()),
+        ),
+    ];
+    match sections.iter().find(|(_, is_there)| *is_there) {
+        Some((name, _)) => Err(invalid(format_args!("{name}: not supported"))),
+        None => Ok(()),
+    }
 }
 
 /// Makes the plan of the container's own process.
