@@ -1,9 +1,11 @@
 //! The plan of a container, made from its config.json: one file for each section.
 
+mod cgroup;
 mod devices;
 mod mounts;
 mod namespaces;
 pub(crate) mod process;
+pub(crate) mod resources;
 mod root;
 mod scheduling;
 pub(crate) mod seccomp;
