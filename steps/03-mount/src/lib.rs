@@ -52,7 +52,7 @@ pub use inside::MissingTarget;
 pub use mount_options::MountOptions;
 pub use mount_propagation::MountPropagation;
 pub use new_file_system::NewFileSystem;
-pub use own_program::run_read_only;
+pub use own_program::{protect_program, run_read_only};
 pub use propagation::Propagation;
 pub use request::{Request, Source};
 pub use source::{BindPropagation, BindSource};
