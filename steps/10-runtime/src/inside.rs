@@ -3,20 +3,19 @@
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use cgroups::Cgroup;
 use exec::{BeforeExec, Channel, Command, Gate};
 use kit::Result;
 use pid::Pid1;
-use pivot_root::{Access, Root, RootView};
+use pivot_root::{Root, RootView};
 use security::{Confinement, Sysctl};
 use user::{Ids, User};
 
 use crate::hooks::Point;
 use crate::listener::Connection;
 use crate::outside::Way;
-use crate::plan::{CgroupNamespace, Plan, Process, WayIn};
+use crate::plan::{CgroupNamespace, Plan, Process};
 use crate::state::{State, Status};
 
 // ANCHOR: inside
@@ -33,26 +32,19 @@ pub(crate) fn become_command(
     if !namespaces.need_intermediate() {
         cgroup.enter()?; // 05: v1: enters it here
     }
-    mount::bind_propagating(&plan.mounts)?; // 03: those connected with the host's
-    plan.root_propagation.isolate()?; // 03: later mounts stay inside
-    mount::bind_sources(&plan.mounts)?; // 03: as the caller reaches them
-    let view = RootView::open_in_child(&plan.rootfs)?; // 04: in the same way
+    let files = &plan.files;
+    mount::bind_propagating(&files.mounts)?; // 03: that receive the host's later mounts
+    files.propagation.isolate()?; // 03: later mounts stay inside
+    mount::bind_sources(&files.mounts)?; // 03: as the caller reaches them
+    let view = RootView::open_in_child(&files.rootfs)?; // 04: in the same way
     ids.enter_with(plan.keyring, parent)?; // 06: becomes root of its user namespace
     if namespaces.cgroup == CgroupNamespace::New {
         cgroups::unshare_namespace()?; // 05: its view of cgroups
     }
     set_names(plan)?; // 01: its host name
     let root = Root::of_view(&view)?; // 04: its /
-    // 03: its mounts, in the order of config.json
-    let later = pivot_root::mount_entries(root.as_fd(), &plan.mounts, |_| {
-        cgroup.show_in(root.as_fd()) // 05: /sys/fs/cgroup
-    })?;
-    if let Some(devices) = &plan.devices {
-        pivot_root::make_devices(root.as_fd(), devices)?; // 04: what is in /dev
-        pivot_root::make_dev_links(root.as_fd())?;
-    }
-    let workdir = process.command.workdir.as_deref().unwrap_or(Path::new("/"));
-    pivot_root::make_workdir(root.as_fd(), workdir)?;
+    let later = files.mount(root.as_fd(), cgroup)?; // 04: its mounts and devices
+    process.make_workdir(root.as_fd())?; // 04: where the command starts
     write_all(root.as_fd(), &plan.sysctls)?; // 09: settings of its namespaces
     // 09: what of the kernel it does not see or change
     security::make_read_only(root.as_fd(), &plan.readonly_paths)?;
@@ -64,15 +56,7 @@ pub(crate) fn become_command(
     let state = plan.state(std::process::id() as i32); // as it is seen inside
     plan.hooks.run(Point::CreateContainer, &state.for_hook(Status::Creating))?;
     let home = ids.account(root.as_fd(), Some(&User::of_id(process.account.uid)))?;
-    later.make_read_only()?;
-    match plan.way_in {
-        WayIn::Pivot => root.enter()?, // 04: the host's files are gone
-        WayIn::Chroot => root.enter_by_chroot()?,
-    }
-    plan.root_propagation.apply()?;
-    if plan.rootfs.access == Access::ReadOnly {
-        pivot_root::make_root_read_only()?;
-    }
+    files.enter(root, later)?; // 04: the host's files are gone
     let hook_state = state.for_hook(Status::Created);
     let last = || plan.hooks.run(Point::StartContainer, &hook_state);
     let gate = way.gate.map_or(Gate::Parent, |fifo| Gate::Fifo(fifo.as_fd()));

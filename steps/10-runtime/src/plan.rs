@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod devices;
+pub(crate) mod files;
 mod mounts;
 mod namespaces;
 pub(crate) mod process;
@@ -15,9 +16,7 @@ use std::path::PathBuf;
 
 use cgroups::{CgroupParent, Placement};
 use kit::{Failure, FailureKind, Id, Result};
-use mount::Entry;
 use oci_spec::runtime::{Linux, Spec};
-use pivot_root::{DeviceNode, RootPropagation, Rootfs};
 use security::Sysctl;
 use user::{Helpers, Keyring};
 use uts::HostName;
@@ -25,6 +24,7 @@ use uts::HostName;
 use crate::bundle::Bundle;
 use crate::hooks::Hooks;
 
+pub(crate) use files::Files;
 pub(crate) use namespaces::{CgroupNamespace, NEWTIME, Namespaces};
 pub(crate) use process::Process;
 
@@ -35,16 +35,11 @@ pub struct Plan {
     pub(crate) oci_version: String,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) bundle: PathBuf,
-    pub(crate) rootfs: Rootfs,
+    pub(crate) files: Files,
     pub(crate) namespaces: Namespaces,
     pub(crate) hostname: Option<HostName>,
     pub(crate) domainname: Option<HostName>,
     pub(crate) keyring: Keyring,
-    pub(crate) root_propagation: RootPropagation,
-    pub(crate) way_in: WayIn,
-    pub(crate) mounts: Vec<Entry>,
-    /// The device nodes; none if /dev is the host's.
-    pub(crate) devices: Option<Vec<DeviceNode>>,
     pub(crate) cgroup: Placement,
     pub(crate) process: Process,
     pub(crate) sysctls: Vec<Sysctl>,
@@ -53,42 +48,18 @@ pub struct Plan {
     pub(crate) hooks: Hooks,
 }
 
-/// The options of the command line that a plan depends on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Choices {
-    /// The session keyring.
-    pub keyring: Keyring,
-    /// How the root file system is entered.
-    pub way_in: WayIn,
-}
-
-/// How the root file system is entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WayIn {
-    /// By pivot_root(2), which leaves no way back.
-    Pivot,
-    /// By chroot(2), for a host whose `/` is an initramfs.
-    Chroot,
-}
-
 /// Makes the plan of the container with this id.
 ///
 /// # Errors
 /// When config.json asks for something invalid, or for something that this runtime or
 /// this caller cannot do.
-pub(crate) fn plan(bundle: &Bundle, id: &Id, choices: Choices) -> Result<Plan> {
+pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
     let spec = &bundle.spec;
     let linux = spec.linux().clone().unwrap_or_default();
     refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
-    let root_propagation = root::propagation(&linux)?;
-    root::check_mount_label(&linux)?;
-    let listed = spec.mounts().as_deref().unwrap_or_default();
-    let mounts =
-        mounts::mounts(listed, &bundle.directory, root_propagation.of_sources())?;
-    let nodes = linux.devices().as_deref().unwrap_or_default();
-    let devices = devices::devices(nodes, &mounts)?;
+    let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
     let cgroup = Placement {
         parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
         id: id.clone(),
@@ -104,16 +75,12 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, choices: Choices) -> Result<Plan> {
             .into_iter()
             .collect(),
         bundle: bundle.directory.clone(),
-        rootfs: root::rootfs(spec, &bundle.directory)?,
-        root_propagation,
-        way_in: choices.way_in,
+        files,
         sysctls: sysctls(&linux, &namespaces)?,
         namespaces,
         hostname: name("hostname", spec.hostname().as_deref())?,
         domainname: name("domainname", spec.domainname().as_deref())?,
-        keyring: choices.keyring,
-        mounts,
-        devices,
+        keyring,
         cgroup,
         process,
         masked_paths: paths(linux.masked_paths()),

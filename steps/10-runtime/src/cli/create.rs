@@ -15,7 +15,7 @@ use crate::cli::{Global, number_of};
 use crate::exec_fifo::ExecFifo;
 use crate::log::Log;
 use crate::outside::{self, Handover, Way};
-use crate::plan::{Choices, Plan, WayIn, plan};
+use crate::plan::{Plan, files::WayIn, plan};
 use crate::sys;
 
 #[derive(clap::Args)]
@@ -91,8 +91,10 @@ impl Options {
             true => Keyring::Keep,
             false => Keyring::New,
         };
-        let way_in = if self.no_pivot { WayIn::Chroot } else { WayIn::Pivot };
-        let mut plan = plan(&bundle, &self.id, Choices { keyring, way_in })?;
+        let mut plan = plan(&bundle, &self.id, keyring)?;
+        if self.no_pivot {
+            plan.files.way_in = WayIn::Chroot;
+        }
         plan.process.warn_of_lost_capabilities(&plan.namespaces, log)?;
         let listen = number_of(std::env::var_os("LISTEN_FDS"));
         if listen > 0 {

@@ -2,7 +2,7 @@
 //! <https://github.com/opencontainers/runtime-spec/blob/main/config.md#process>
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use exec::{CloneFlags, Command};
@@ -182,6 +182,15 @@ impl Process {
             log.warn(&format!("process.capabilities: {lost} cannot be given: {why}"));
         }
         Ok(())
+    }
+
+    /// Makes the working directory, as runc does, unless it is there.
+    ///
+    /// # Errors
+    /// As [`pivot_root::make_workdir`].
+    pub fn make_workdir(&self, root: BorrowedFd<'_>) -> Result<()> {
+        let workdir = self.command.workdir.as_deref();
+        workdir.map_or(Ok(()), |path| pivot_root::make_workdir(root, path))
     }
 
     /// In the parent, while the child waits: sets what the child itself may not.
