@@ -11,7 +11,7 @@ const BEGIN: &str = "
     parent  clone3
     child   prctl setsid mount open_tree setresgid setresuid prctl unshare sethostname
     child   mount_setattr move_mount
-    child   fsmount move_mount fsmount move_mount
+    child   fsmount move_mount fsmount open_tree mount_setattr move_mount
     child   fsmount mknodat move_mount (open_tree move_mount)+ (fsmount move_mount)+
     child   fsmount mount_setattr move_mount
     child   fsmount move_mount open_tree open_tree open_tree umount2
@@ -61,7 +61,7 @@ fn explain_narrates_how_the_rights_are_given_up() {
         ),
     ] {
         let list = [BEGIN, PROTECT, rights, &end].concat();
-        let own = ["--network", "none", "--read-only", &uid, &gid];
+        let own = ["--network", "host", "--read-only", &uid, &gid];
         explain::assert_narration_matches_strace_of(
             &mut user,
             &list,
