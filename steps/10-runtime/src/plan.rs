@@ -9,7 +9,7 @@ pub(crate) mod seccomp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cgroups::{CgroupParent, Placement};
+use cgroups::{CgroupPaths, Resources};
 use kit::{Failure, FailureKind, Id, Result};
 use mount::Request;
 use oci_spec::runtime::{Linux, Spec};
@@ -38,7 +38,8 @@ pub struct Plan {
     pub(crate) domainname: Option<HostName>,
     pub(crate) keyring: Keyring,
     pub(crate) mounts: Vec<Request>,
-    pub(crate) cgroup: Placement,
+    pub(crate) cgroup: CgroupPaths,
+    pub(crate) resources: Resources,
     pub(crate) process: Process,
     pub(crate) sysctls: Vec<Sysctl>,
     pub(crate) masked_paths: Vec<PathBuf>,
@@ -57,11 +58,7 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
     let mounts = simple_mounts::requests(spec, &bundle.directory)?;
-    let cgroup = Placement {
-        parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
-        id: id.clone(),
-        session_bus: None,
-    };
+    let resources = resources::plan(linux.resources().as_ref())?;
     Ok(Plan {
         id: id.clone(),
         oci_version: spec.version().clone(),
@@ -79,7 +76,8 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
         domainname: name("domainname", spec.domainname().as_deref())?,
         keyring,
         mounts: pivot_root::with_workdir(mounts, process.command.workdir.as_deref()),
-        cgroup,
+        cgroup: cgroup::plan(&linux, id.as_str(), &resources)?,
+        resources,
         process,
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),
