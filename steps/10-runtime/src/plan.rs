@@ -2,6 +2,7 @@
 
 mod devices;
 pub(crate) mod files;
+mod id_maps;
 mod mounts;
 mod namespaces;
 pub(crate) mod process;
