@@ -9,7 +9,7 @@ use exec::{BeforeExec, Channel, Command, Gate};
 use kit::Result;
 use pid::Pid1;
 use pivot_root::{Root, RootView};
-use security::Sysctl;
+use security::{Confinement, Sysctl};
 use user::{Ids, User};
 
 use crate::hooks::Point;
@@ -95,9 +95,12 @@ impl End<'_> {
     ) -> Result<Infallible> {
         let command = process.command.clone().with_defaults(environment(self.home));
         let command = command.enter_workdir_early(); // 00: where only root may go
+        process.scheduling.apply()?;
         process.set_label()?; // 09: the security module's, at the exec
         security::set_rlimits(&process.rlimits)?; // 09: its limits
-        let rights = process.rights.granted()?;
+        let rights = &process.confinement;
+        let (capabilities, _) = rights.capabilities.granted()?; // those that we can give
+        let rights = Confinement { capabilities, ..rights.clone() };
         rights.before_user_change()?; // 09: what no exec gives back
         self.ids.become_user(&process.account, parent)?; // 06: becomes that user
         rights.after_user_change()?; // 09: its capabilities
@@ -112,7 +115,7 @@ impl End<'_> {
             gate: self.gate,
             confine: Some(&|| {
                 (self.last)()?;
-                rights.confine(&on_load) // 09: no more rights, only these system calls
+                rights.confine_with_listener(on_load) // 09: no more rights, only these system calls
             }),
         };
         // 02: becomes the command

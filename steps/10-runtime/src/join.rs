@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use cgroups::Cgroup;
+use cgroups::{Cgroup, SubCgroup};
 use exec::{Child, CloneFlags, Gate, Job, Namespace, OnParentDeath, Spawn};
 use kit::{Context, Result};
 use nix::sys::prctl;
@@ -34,8 +34,8 @@ pub(crate) struct Joining<'a> {
     pub container: &'a Container,
     /// Its first process.
     pub init: &'a Init,
-    /// The cgroup of the new process, below that of the container.
-    pub cgroup: Option<&'a Path>,
+    /// The cgroups of the new process, below that of the container.
+    pub cgroups: &'a [SubCgroup],
     /// The descriptors of the caller that it inherits.
     pub inherited: Vec<BorrowedFd<'static>>,
     /// Whether it is killed when the runtime ends.
@@ -52,7 +52,7 @@ impl Joining<'_> {
         let namespaces = self.namespaces()?;
         let ids = self.ids(&namespaces)?; // 06: of its user namespace
         let cgroup = self.find_cgroup()?; // 05: its limits are those of the container
-        let listener = Connection::of(&process.rights)?; // 09: of system calls
+        let listener = Connection::of(process)?; // 09: of system calls
         let user = User::of_id(process.account.uid);
         Spawn::new(CloneFlags::empty())
             .job(Job::Session)
@@ -60,11 +60,13 @@ impl Joining<'_> {
             .into_cgroup(cgroup.as_ref().and_then(Cgroup::as_fd)) // 05: v2
             .before_start(|child| process.prepare(child)) // 09: what only we may set
             .through(|| {
+                process.scheduling.set_initial_cpus()?;
                 cgroup.as_ref().map_or(Ok(()), Cgroup::enter)?; // 05: v1
                 hide_from_container()?;
                 exec::join_all(std::slice::from_ref(&namespaces)) // 00: all at once
             })
             .spawn(|parent| {
+                process.scheduling.set_final_cpus()?;
                 let root = kit::call("the container's own", "open", "/", || {
                     kit::open_directory(Path::new("/"))
                 })?;
@@ -114,9 +116,8 @@ impl Joining<'_> {
     }
 
     fn find_cgroup(&self) -> Result<Option<Cgroup>> {
-        let Some(below) = self.cgroup else { return self.container.cgroup() };
-        let below = below.strip_prefix("/").unwrap_or(below);
-        Cgroup::find(&self.container.state.cgroup.join(below)).map(Some)
+        let own = self.container.cgroup()?;
+        own.map(|own| own.for_exec(self.cgroups, self.init.pid)).transpose()
     }
 }
 

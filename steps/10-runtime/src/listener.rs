@@ -14,7 +14,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use security::seccomp::Listener;
 use serde::Serialize;
 
-use crate::rights::Rights;
+use crate::plan::Process;
 use crate::state::{State, Status};
 
 /// The connection to a listener, made while its socket is in sight.
@@ -38,13 +38,12 @@ struct ProcessState<'a> {
 }
 
 impl Connection {
-    /// Connects to the listener of these rights, if they have one.
+    /// Connects to the listener of a process, if it has one.
     ///
     /// # Errors
     /// When nobody listens.
-    pub fn of(rights: &Rights) -> Result<Option<Self>> {
-        let listener = rights.seccomp.as_ref().and_then(|it| it.listener.as_ref());
-        listener.map(Connection::open).transpose()
+    pub fn of(process: &Process) -> Result<Option<Self>> {
+        process.listener.as_ref().map(Connection::open).transpose()
     }
 
     fn open(listener: &Listener) -> Result<Self> {

@@ -1,18 +1,21 @@
 //! The plan of a container, made from its config.json: one file for each section.
 
+mod cgroup;
 mod devices;
 pub(crate) mod files;
 mod id_maps;
 mod mounts;
 mod namespaces;
 pub(crate) mod process;
+pub(crate) mod resources;
 mod root;
+mod scheduling;
 pub(crate) mod seccomp;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cgroups::{CgroupParent, Placement};
+use cgroups::{CgroupPaths, Resources};
 use kit::{Failure, FailureKind, Id, Result};
 use oci_spec::runtime::{Linux, Spec};
 use security::Sysctl;
@@ -38,7 +41,8 @@ pub struct Plan {
     pub(crate) hostname: Option<HostName>,
     pub(crate) domainname: Option<HostName>,
     pub(crate) keyring: Keyring,
-    pub(crate) cgroup: Placement,
+    pub(crate) cgroup: CgroupPaths,
+    pub(crate) resources: Resources,
     pub(crate) process: Process,
     pub(crate) sysctls: Vec<Sysctl>,
     pub(crate) masked_paths: Vec<PathBuf>,
@@ -54,14 +58,11 @@ pub struct Plan {
 pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
     let spec = &bundle.spec;
     let linux = spec.linux().clone().unwrap_or_default();
+    refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
     let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
-    let cgroup = Placement {
-        parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
-        id: id.clone(),
-        session_bus: None,
-    };
+    let resources = resources::plan(linux.resources().as_ref())?;
     Ok(Plan {
         id: id.clone(),
         oci_version: spec.version().clone(),
@@ -78,12 +79,29 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
         hostname: name("hostname", spec.hostname().as_deref())?,
         domainname: name("domainname", spec.domainname().as_deref())?,
         keyring,
-        cgroup,
+        cgroup: cgroup::plan(&linux, id.as_str(), &resources)?,
+        resources,
         process,
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),
         hooks: Hooks::of(spec)?,
     })
+}
+
+/// Refuses the sections that this runtime does not have: the container would run without
+/// what they ask for.
+fn refuse_unsupported(linux: &Linux) -> Result<()> {
+    let sections = [
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        (
+            "linux.netDevices",
+            linux.net_devices().as_ref().is_some_and(|it| !it.is_empty()),
+        ),
+    ];
+    match sections.iter().find(|(_, is_there)| *is_there) {
+        Some((name, _)) => Err(invalid(format_args!("{name}: not supported"))),
+        None => Ok(()),
+    }
 }
 
 /// Makes the plan of the container's own process.

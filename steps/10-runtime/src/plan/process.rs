@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use exec::Command;
+use exec::{CloneFlags, Command};
 use kit::Result;
 use nix::unistd::Pid;
 use oci_spec::runtime::{
@@ -13,15 +13,18 @@ use oci_spec::runtime::{
 };
 use pivot_root::Terminal;
 use rustix::termios::Winsize;
+use security::seccomp::{Filter, Listener};
 use security::{
     AppArmorProfile, Capabilities, CapabilitySet, Confinement, NoNewPrivs, OomScoreAdj,
-    Rlimit, refuse_duplicates,
+    Rlimit, SelinuxLabel, refuse_duplicates,
 };
 use user::Account;
 
+use crate::log::Log;
 use crate::plan::invalid;
-use crate::plan::seccomp::{self, Seccomp};
-use crate::rights::Rights;
+use crate::plan::namespaces::Namespaces;
+use crate::plan::scheduling::{self, Scheduling};
+use crate::plan::seccomp;
 
 /// The process that a container or an exec starts.
 #[derive(Clone, Debug)]
@@ -33,13 +36,19 @@ pub(crate) struct Process {
     /// The terminal that it gets, or that it gets none.
     pub terminal: Terminal,
     /// Its capabilities and its filter of system calls.
-    pub rights: Rights,
+    pub confinement: Confinement,
+    /// The listener of that filter.
+    pub listener: Option<Listener>,
     /// Its resource limits.
     pub rlimits: Vec<Rlimit>,
     /// The preference of the kernel when memory runs out.
     pub oom_score_adj: Option<OomScoreAdj>,
     /// Its AppArmor profile.
     pub apparmor: Option<AppArmorProfile>,
+    /// Its SELinux label.
+    pub selinux: Option<SelinuxLabel>,
+    /// How the kernel schedules it.
+    pub scheduling: Scheduling,
 }
 
 /// The file mode creation mask, unless config.json has one.
@@ -50,7 +59,7 @@ const UMASK: u32 = 0o022;
 /// # Errors
 /// When a value is invalid.
 pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
-    let seccomp = seccomp::plan(linux.seccomp().as_ref())?;
+    let (filter, listener) = seccomp::plan(linux.seccomp().as_ref())?;
     let user = section.user();
     let groups = user.additional_gids().clone().unwrap_or_default();
     let oom_score_adj = section.oom_score_adj().map(|it| OomScoreAdj::new(it.into()));
@@ -58,12 +67,15 @@ pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
         command: command(section)?,
         account: Account { groups, ..Account::of_id(user.uid(), user.gid()) },
         terminal: terminal(section),
-        rights: rights(section, seccomp)?,
+        confinement: confinement(section, filter)?,
+        listener,
         rlimits: rlimits(section.rlimits().as_deref().unwrap_or_default())?,
         oom_score_adj: oom_score_adj
             .transpose()
             .map_err(|why| invalid(format_args!("process.oomScoreAdj: {why}")))?,
         apparmor: apparmor(section.apparmor_profile().as_deref())?,
+        selinux: selinux(section.selinux_label().as_deref())?,
+        scheduling: scheduling::plan(section, linux)?,
     })
 }
 
@@ -99,7 +111,7 @@ fn terminal(section: &Section) -> Terminal {
     }
 }
 
-fn rights(section: &Section, seccomp: Option<Seccomp>) -> Result<Rights> {
+fn confinement(section: &Section, filter: Option<Filter>) -> Result<Confinement> {
     let no_new_privs = match section.no_new_privileges() {
         Some(true) => NoNewPrivs::Set,
         _ => NoNewPrivs::Unset,
@@ -107,9 +119,7 @@ fn rights(section: &Section, seccomp: Option<Seccomp>) -> Result<Rights> {
     let capabilities = section.capabilities().as_ref();
     let capabilities = capabilities.map(capability_sets).transpose()?;
     let capabilities = capabilities.unwrap_or_default();
-    let confinement =
-        Confinement { capabilities, no_new_privs, ..Confinement::default() };
-    Ok(Rights { confinement, seccomp })
+    Ok(Confinement { capabilities, no_new_privs, filter })
 }
 
 /// Returns the five sets. A set that config.json does not have is empty.
@@ -148,7 +158,32 @@ fn apparmor(profile: Option<&str>) -> Result<Option<AppArmorProfile>> {
     Ok(Some(profile))
 }
 
+fn selinux(label: Option<&str>) -> Result<Option<SelinuxLabel>> {
+    label.filter(|it| !it.is_empty()).map(SelinuxLabel::new).transpose()
+}
+
 impl Process {
+    /// Warns of the capabilities that the process does not get, because the caller does
+    /// not have them. In a user namespace of its own it gets all.
+    ///
+    /// # Errors
+    /// The kernel's, from capget(2).
+    pub fn warn_of_lost_capabilities(
+        &self,
+        namespaces: &Namespaces,
+        log: &Log,
+    ) -> Result<()> {
+        if namespaces.has(CloneFlags::CLONE_NEWUSER) {
+            return Ok(());
+        }
+        let (_, lost) = self.confinement.capabilities.granted()?;
+        if !lost.is_empty() {
+            let why = "this kernel or this caller does not have them";
+            log.warn(&format!("process.capabilities: {lost} cannot be given: {why}"));
+        }
+        Ok(())
+    }
+
     /// Makes the working directory, as runc does, unless it is there.
     ///
     /// # Errors
@@ -172,10 +207,14 @@ impl Process {
     /// # Errors
     /// The kernel's.
     pub fn set_label(&self) -> Result<()> {
-        let Some(profile) = &self.apparmor else { return Ok(()) };
+        if self.apparmor.is_none() && self.selinux.is_none() {
+            return Ok(());
+        }
         let proc = kit::call("the container's own", "open", "/proc", || {
             kit::open_directory(Path::new("/proc"))
         })?;
-        profile.set_on_exec(proc.as_fd())
+        let proc = proc.as_fd();
+        self.selinux.as_ref().map_or(Ok(()), |label| label.set_on_exec(proc))?;
+        self.apparmor.as_ref().map_or(Ok(()), |profile| profile.set_on_exec(proc))
     }
 }

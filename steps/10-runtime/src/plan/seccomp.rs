@@ -7,19 +7,15 @@ use security::seccomp::{Arch, Filter, Listener, Profile, compile};
 
 use crate::plan::invalid;
 
-/// The compiled filter, and the listener to which its descriptor is sent.
-#[derive(Clone, Debug)]
-pub(crate) struct Seccomp {
-    pub filter: Filter,
-    pub listener: Option<Listener>,
-}
-
-pub(crate) fn plan(section: Option<&LinuxSeccomp>) -> Result<Option<Seccomp>> {
-    let Some(section) = section else { return Ok(None) };
+/// Compiles the filter, and returns the listener to which its descriptor is sent.
+pub(crate) fn plan(
+    section: Option<&LinuxSeccomp>,
+) -> Result<(Option<Filter>, Option<Listener>)> {
+    let Some(section) = section else { return Ok((None, None)) };
     let native = Arch::native().ok_or_else(|| {
         invalid("linux.seccomp: no system calls of this machine are known")
     })?;
     let profile = Profile::from_oci(section, native).context("linux.seccomp")?;
     let filter = compile(&profile).context("linux.seccomp")?;
-    Ok(Some(Seccomp { filter, listener: profile.listener }))
+    Ok((Some(filter), profile.listener))
 }

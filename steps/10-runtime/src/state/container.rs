@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::bundle::{self, CONFIG};
 use crate::exec_fifo;
+use crate::log::Log;
 use crate::state::{Phase, State, Status};
 use crate::sys;
 
@@ -69,7 +70,10 @@ impl Container {
             {
                 Status::Created
             }
-            (Liveness::Alive, Phase::Created) => Status::Running,
+            (Liveness::Alive, Phase::Created) => match self.cgroup()? {
+                Some(cgroup) if cgroup.is_frozen()? => Status::Paused,
+                _ => Status::Running,
+            },
         })
     }
 
@@ -86,11 +90,8 @@ impl Container {
     /// # Errors
     /// When the hierarchies cannot be examined.
     pub fn cgroup(&self) -> Result<Option<Cgroup>> {
-        match Cgroup::find(&self.state.cgroup) {
-            Ok(cgroup) => Ok(Some(cgroup)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let cgroup = Cgroup::open(&self.state.cgroup)?;
+        Ok(Some(cgroup).filter(|cgroup| !cgroup.directories().is_empty()))
     }
 
     /// Reads the config.json that it was created from.
@@ -99,7 +100,8 @@ impl Container {
     /// When the copy cannot be read.
     pub fn spec(&self) -> Result<Spec> {
         let path = self.directory.join(CONFIG);
-        bundle::parse(&bundle::read(&path)?).with_context(|| path.display().to_string())
+        bundle::parse(&bundle::read(&path)?, &Log::silent())
+            .with_context(|| path.display().to_string())
     }
 }
 
