@@ -45,7 +45,9 @@ fn nothing_can_be_mounted() {
 #[test]
 fn no_new_namespace_can_be_made_or_entered() {
     let Some(fixture) = root() else { return };
-    for attack in ["unshare -m true", "unshare -u true", "unshare -n true", "unshare -U true"] {
+    for attack in
+        ["unshare -m true", "unshare -u true", "unshare -n true", "unshare -U true"]
+    {
         assert_stopped(&fixture, attack);
     }
 }

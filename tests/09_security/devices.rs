@@ -5,9 +5,11 @@ use crate::{any_user, root, sh};
 #[test]
 fn a_device_of_the_host_is_made_at_its_path_or_at_another() {
     let Some(fixture) = root() else { return };
-    let options = ["--device", "/dev/zero:/dev/deep/zero", "--device", "/dev/null:/null"];
+    let options =
+        ["--device", "/dev/zero:/dev/deep/zero", "--device", "/dev/null:/null"];
     let script = "stat -c '%F %t:%T %a %u:%g' /dev/deep/zero /null; head -c 3 /dev/deep/zero | wc -c";
-    let device = "character special file 1:5 666 0:0\ncharacter special file 1:3 666 0:0\n3";
+    let device =
+        "character special file 1:5 666 0:0\ncharacter special file 1:3 666 0:0\n3";
     for userns in [&[][..], &["--userns", "auto"]] {
         if !userns.is_empty() && sh(&fixture, userns, "true").lacks_idmapped_mounts() {
             return;

@@ -101,7 +101,9 @@ fn a_security_option_that_does_not_exist_or_is_given_twice_is_a_usage_error() {
 #[test]
 fn a_profile_of_apparmor_is_refused_where_the_kernel_has_no_apparmor() {
     let Some(fixture) = root() else { return };
-    if fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|it| it.trim() == "Y") {
+    if fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+        .is_ok_and(|it| it.trim() == "Y")
+    {
         kiste_tests::report_missing("no-apparmor", "this kernel has AppArmor");
         return;
     }

@@ -9,7 +9,9 @@ use kit::Result;
 use mount::{Entry, ReadOnlyLater};
 use oci_spec::runtime::{Linux, Spec};
 use pivot_root::{Access, DeviceNode, Root, RootPropagation, Rootfs};
+use user::Ids;
 
+use crate::plan::id_maps::IdMaps;
 use crate::plan::{Namespaces, devices, invalid, mounts, root};
 
 /// The files that a container sees.
@@ -21,6 +23,8 @@ pub(crate) struct Files {
     pub propagation: RootPropagation,
     /// Its mounts, in the order of config.json.
     pub mounts: Vec<Entry>,
+    /// The id maps of its idmapped mounts.
+    pub id_maps: IdMaps,
     /// Its device nodes; None if its /dev is a bind mount.
     pub devices: Option<Vec<DeviceNode>>,
     /// The way into its root file system.
@@ -56,15 +60,25 @@ impl Files {
         root::check_mount_label(linux)?;
         let propagation = root::propagation(linux)?;
         let mounts = spec.mounts().as_deref().unwrap_or_default();
-        let mounts = mounts::mounts(mounts, bundle, propagation.of_sources())?;
+        let mut entries = mounts::mounts(mounts, bundle, propagation.of_sources())?;
         let nodes = linux.devices().as_deref().unwrap_or_default();
         Ok(Files {
             rootfs: root::rootfs(spec, bundle)?,
-            devices: devices::devices(nodes, &mounts)?,
+            id_maps: IdMaps::plan(mounts, &mut entries, namespaces)?,
+            devices: devices::devices(nodes, &entries)?,
             propagation,
-            mounts,
+            mounts: entries,
             way_in: WayIn::PivotRoot,
         })
+    }
+
+    /// In the runtime, before the clone: makes the bind mounts that only we may make.
+    ///
+    /// # Errors
+    /// As [`Ids::copy_sources`] and [`IdMaps::copy_sources`].
+    pub fn copy_sources(&self, ids: &Ids) -> Result<()> {
+        ids.copy_sources(&self.mounts)?;
+        self.id_maps.copy_sources(&self.mounts)
     }
 
     /// Makes the mounts, and then the devices on them.
