@@ -18,7 +18,7 @@ pub struct Step {
 }
 
 /// All steps.
-pub const STEPS: [Step; 10] = [
+pub const STEPS: [Step; 12] = [
     Step { name: "00-kit", own: "00-exec", above: &["05-cgroups"] },
     Step { name: "00-exec", own: "00-exec", above: &["04-pivot-root", "05-cgroups"] },
     Step { name: "01-uts", own: "01-uts", above: &[] },
@@ -29,6 +29,8 @@ pub const STEPS: [Step; 10] = [
     Step { name: "06-user", own: "06-user", above: &[] },
     Step { name: "07-image", own: "07-image", above: &[] },
     Step { name: "08-network", own: "08-network", above: &[] },
+    Step { name: "09-security", own: "09-security", above: &["10-runtime"] },
+    Step { name: "10-runtime", own: "10-runtime", above: &[] },
 ];
 
 /// A stage of the tests: the step whose tests are used, and the resulting verdicts.
