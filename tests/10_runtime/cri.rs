@@ -17,7 +17,7 @@ fn config(runtimes: &[Runtime]) -> String {
     let mut config = format!(
         "[{cri}]\nsandbox_image = \"{}\"\nrestrict_oom_score_adj = true\n\
          [{cri}.containerd]\ndefault_runtime_name = \"kiste\"\n",
-        image::NAME
+        image::PAUSE
     );
     for Runtime { name, path } in runtimes {
         let (runtime, path) =
@@ -37,7 +37,8 @@ fn a_kubelet_runs_a_pod() {
     containerd::start(&place, &config(&runtimes));
     containerd::import(&place, "k8s.io");
     let client = Client::connect(Path::new(&containerd::address(&place)));
-    wait_for_image(&client);
+    wait_for_image(&client, image::PAUSE);
+    wait_for_image(&client, image::NAME);
     let outputs: Vec<_> = runtimes
         .iter()
         .map(|runtime| Pod::run(&client, &place, runtime.name).live_and_end())
@@ -45,9 +46,9 @@ fn a_kubelet_runs_a_pod() {
     assert_eq!(outputs.last(), outputs.first(), "ours, and the same with runc");
 }
 
-/// Waits until the plugin has heard of the image.
-fn wait_for_image(client: &Client) {
-    let image = Some(ImageSpec { image: image::NAME.into() });
+/// Waits until the plugin has heard of an image.
+fn wait_for_image(client: &Client, name: &str) {
+    let image = Some(ImageSpec { image: name.into() });
     let request = ImageStatusRequest { image };
     let known = eventually(|| {
         let answer: ImageStatusResponse =
@@ -208,7 +209,7 @@ const TRAP: &str = "trap 'exit 5' TERM; while :; do sleep 0.05; done";
 
 /// What a process sees of its rights and limits.
 const SHOW: &str = "id; grep -E '^(Cap|NoNew|Seccomp:|Groups|Uid)' /proc/self/status; \
-    echo $A $FROM; touch /x; cat /proc/1/comm; awk '{print $5, $6}' /proc/self/mountinfo | sort";
+    echo $A $FROM; touch /x; cat /proc/1/comm; awk '{print $5, substr($6, 1, 2)}' /proc/self/mountinfo | sort";
 
 /// The memory limit, on v1 or on v2.
 const LIMIT: &str = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2> /dev/null; true";

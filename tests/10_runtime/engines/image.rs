@@ -9,27 +9,27 @@ use serde_json::json;
 
 /// The image's name.
 pub const NAME: &str = "localhost/box:1";
+/// The name of the image whose container holds the namespaces of a pod.
+pub const PAUSE: &str = "localhost/pause:1";
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1001::/:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nalice:x:1001:\naudio:x:18:alice\n";
 
-/// Returns the image as an archive of an OCI layout, which Podman and containerd load.
+/// Returns both images as an archive of an OCI layout, which containerd imports.
 pub fn oci_archive() -> Vec<u8> {
     let mut layout = Layout::new();
-    layout.image(NAME, &[layer()], Compression::Plain, &config());
+    layout.image(NAME, &[layer()], Compression::Plain, &config(&["sh"]));
+    layout.image(PAUSE, &[layer()], Compression::Plain, &config(&["sleep", "1000"]));
     layout.tar()
 }
 
-/// Returns the image as `docker save` writes it.
-pub fn archive_for_docker() -> Vec<u8> {
-    docker_archive(&[NAME], &[layer()], &config())
+/// Returns the image as `docker save` writes it, which Docker and Podman load.
+pub fn docker_format_archive() -> Vec<u8> {
+    docker_archive(&[NAME], &[layer()], &config(&["sh"]))
 }
 
-fn config() -> serde_json::Value {
-    json!({
-        "Env": ["PATH=/usr/bin:/bin", "FROM=image"],
-        "Cmd": ["sh"],
-    })
+fn config(command: &[&str]) -> serde_json::Value {
+    json!({ "Env": ["PATH=/usr/bin:/bin", "FROM=image"], "Cmd": command })
 }
 
 /// Returns a layer with the host's static busybox and a link for each of its commands.

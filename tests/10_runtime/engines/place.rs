@@ -127,6 +127,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.dir().join("daemon.log"));
+            eprintln!("the daemon's log:\n{}", log.unwrap_or_default());
+        }
         drop(self.sandbox.take());
         // A cgroup can be removed once the last process in it is dead.
         let name = self.fixture.cgroup_parent().to_owned();

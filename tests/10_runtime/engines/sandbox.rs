@@ -5,7 +5,8 @@ use std::path::Path;
 
 use kiste_tests::{Holder, host};
 
-/// PID, mount, network, IPC and UTS namespaces of the test's own. /run is empty there.
+/// PID, mount, network, IPC and UTS namespaces of the test's own. /run and /opt, where the
+/// engines make directories, are empty there.
 ///
 /// When this is dropped, the kernel kills all processes in the PID namespace, and
 /// unmounts everything that they have mounted.
@@ -32,7 +33,7 @@ impl Sandbox {
         let holder = Holder::of(
             &namespaces,
             &format!(
-                "mount -t tmpfs tmpfs /run\nbusybox ifconfig lo up\n{script}\necho\nexec bash -c 'read line'"
+                "mount -t tmpfs tmpfs /run\nmount -t tmpfs tmpfs /opt\nbusybox ifconfig lo up\n{script}\necho\nexec bash -c 'read line'"
             ),
         );
         let pid = host::children(holder.pid())[0];

@@ -20,12 +20,6 @@ pub const EXITED: i32 = 2;
 pub struct Nothing {}
 
 #[derive(Clone, PartialEq, Message)]
-pub struct VersionResponse {
-    #[prost(string, tag = "2")]
-    pub runtime_name: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
 pub struct ImageSpec {
     #[prost(string, tag = "1")]
     pub image: String,
