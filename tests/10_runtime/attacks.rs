@@ -1,0 +1,1 @@
+//! Attacks on low-level runtimes that worked once, each tried for real.
