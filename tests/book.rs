@@ -125,6 +125,8 @@ run_pages! {
     chapter_6_prints_what_it_shows: "book/src/06-user.md",
     chapter_7_prints_what_it_shows: "book/src/07-image.md",
     chapter_8_prints_what_it_shows: "book/src/08-network.md",
+    chapter_9_prints_what_it_shows: "book/src/09-security.md",
+    chapter_10_prints_what_it_shows: "book/src/10-runtime.md",
     better_than_its_elders_prints_what_it_shows: "book/src/elders.md",
     how_do_we_know_prints_what_it_shows: "book/src/proof.md",
     the_errno_table_prints_what_it_shows: "book/src/errno.md",
@@ -153,6 +155,8 @@ mod fast_lane {
         chapter_6: "book/src/06-user.md",
         chapter_7: "book/src/07-image.md",
         chapter_8: "book/src/08-network.md",
+        chapter_9: "book/src/09-security.md",
+        chapter_10: "book/src/10-runtime.md",
     }
 }
 

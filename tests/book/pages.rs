@@ -6,6 +6,9 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context, Result};
 use kiste_tests::checkout::files_below;
 
+/// The last chapter of Part I.
+const LAST_WITH_TASKS: u32 = 8;
+
 pub struct Book {
     /// The workspace, to which all paths of pages are relative.
     pub root: PathBuf,
@@ -42,6 +45,13 @@ impl Book {
         self.pages.iter().filter(|page| page.number().is_some())
     }
 
+    /// Returns the chapters whose code the reader writes: Part I. Part II (chapters 9 and
+    /// later) is for reading, since most of its work is to put the rooms of Part I
+    /// together. So those chapters have no numbered tasks, and no check.
+    pub fn chapters_with_tasks(&self) -> impl Iterator<Item = &Page> {
+        self.chapters().filter(|page| page.has_tasks())
+    }
+
     /// Returns the Rust sources of the steps, relative to the workspace.
     pub fn step_sources(&self) -> Vec<PathBuf> {
         let files = files_below(&self.root.join("steps")).unwrap_or_default();
@@ -76,6 +86,11 @@ impl Page {
         }
         let (number, _) = self.path.file_name()?.to_str()?.split_once('-')?;
         (number.len() == 2).then(|| number.parse().ok()).flatten()
+    }
+
+    /// Returns whether it is a chapter of Part I, which asks for tasks.
+    pub fn has_tasks(&self) -> bool {
+        self.number().is_some_and(|number| number <= LAST_WITH_TASKS)
     }
 
     /// Resolves a relative link of this page to a path in the workspace.

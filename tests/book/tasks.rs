@@ -153,12 +153,12 @@ fn parse(number: &str) -> Option<Number> {
     Some((chapter.parse().ok()?, task.parse().ok()?))
 }
 
-/// Checks that the tables in `tests/tasks` have every task of the chapters, each with
+/// Checks that the tables in `tests/tasks` have every task of Part I's chapters, each with
 /// wrong answers that apply to our code, at least one of them in the task's function.
 #[test]
 fn every_task_has_tests_and_wrong_answers() {
     let book = Book::open(&kiste_tests::rootfs::workspace()).unwrap();
-    for page in book.chapters() {
+    for page in book.chapters_with_tasks() {
         let step = page.path.file_stem().unwrap().to_str().unwrap();
         let table = Chapter::of(step).tasks;
         let on_page: Vec<_> = { tasks(page).unwrap() }

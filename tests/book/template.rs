@@ -24,7 +24,7 @@ const SECTIONS: [&str; 11] = [
 const CONTENTS: [(&str, &str, &str); 9] = [
     ("What you will have ▸", "{{#include img/", "a picture, by include"),
     ("The mechanism", "https://man7.org/linux/man-pages/", "a link to a man page"),
-    ("Build it ▸", "**Task ", "a numbered task"),
+    TASK,
     ("Build it ▸", "{{#", "code, by an include anchor"),
     ("What can go wrong", "|---|", "a table: symptom, cause, how to confirm it, fix"),
     ("Exercises", "**Predict**", "an exercise **Predict**"),
@@ -32,6 +32,9 @@ const CONTENTS: [(&str, &str, &str); 9] = [
     ("Exercises", "**Change**", "an exercise **Change**"),
     ("Exercises", "**Extend**", "an exercise **Extend**"),
 ];
+
+/// Only the chapters of Part I ask for tasks.
+const TASK: (&str, &str, &str) = ("Build it ▸", "**Task ", "a numbered task");
 
 /// Checks that every chapter has its estimated time, its sections and their content.
 pub fn check(book: &Book) -> Vec<String> {
@@ -59,7 +62,8 @@ fn check_chapter(page: &Page) -> Vec<String> {
         return problems;
     }
     let lines: Vec<_> = page.text.lines().collect();
-    for (name, words, what) in CONTENTS {
+    let due = CONTENTS.into_iter().filter(|due| page.has_tasks() || *due != TASK);
+    for (name, words, what) in due {
         let index = names
             .iter()
             .position(|known| *known == name)
@@ -155,6 +159,13 @@ mod tests {
     fn a_fast_lane_that_is_not_fast_is_found() {
         let page = chapter().replace("20 minutes", "45 minutes");
         refuses(check, &[(PAGE, &page)], "at most 30");
+    }
+
+    #[test]
+    fn a_chapter_of_part_2_needs_no_task() {
+        let page = chapter().replace("**Task \n", "\n");
+        accepts(check, &[("book/src/09-security.md", &page)]);
+        refuses(check, &[("book/src/08-network.md", &page)], "lacks a numbered task");
     }
 
     #[test]

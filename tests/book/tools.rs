@@ -11,9 +11,9 @@ use super::stand_in::StandIn;
 use super::transcript::{Block, Input, Needs, Prompt};
 
 /// Programs that the book uses on the host, and that Debian's essential packages lack.
-const OUTSIDE: [&str; 13] = [
-    "curl", "free", "getcap", "ip", "mount", "nft", "ps", "setcap", "setfattr",
-    "strace", "top", "umoci", "umount",
+const OUTSIDE: [&str; 15] = [
+    "capsh", "curl", "free", "getcap", "ip", "losetup", "mount", "nft", "ps", "setcap",
+    "setfattr", "strace", "top", "umoci", "umount",
 ];
 
 /// Programs that the book uses in containers, and that copies of the host's own tools

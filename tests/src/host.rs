@@ -37,7 +37,7 @@ pub fn package_of(program: &str) -> &str {
         "pasta" => "passt",
         "ping" => "iputils-ping",
         "ps" | "top" | "free" | "pgrep" | "sysctl" => "procps",
-        "setcap" | "getcap" => "libcap2-bin",
+        "capsh" | "setcap" | "getcap" => "libcap2-bin",
         "setfattr" | "getfattr" => "attr",
         "losetup" | "umount" => "mount",
         "mkfs.ext4" => "e2fsprogs",

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use anyhow::{Context, Result};
 use kit::Failure;
-use rustix::io::{Errno, FdFlags, fcntl_setfd, read};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, read, write};
 
 use crate::channel::Channel;
 
@@ -40,6 +40,16 @@ impl<'a> BeforeExec<'a> {
         };
         let own = std::iter::once(parent.as_fd()).chain(gate);
         own.chain(self.inherited.iter().copied()).collect()
+    }
+
+    /// Reports a failure after the go-ahead to the process that has given it: the
+    /// parent may have ended. That process reads the FIFO once this one is gone.
+    pub(crate) fn report(&self, error: &anyhow::Error) {
+        if let Gate::Fifo(fifo) = self.gate
+            && let Ok(failure) = serde_json::to_vec(&Failure::of(error))
+        {
+            let _ = write(fifo, &failure);
+        }
     }
 
     /// Waits for the go-ahead at the gate, and then confines this process.

@@ -68,6 +68,7 @@ pub fn become_command_after(
     close_other_fds(&before_exec.needed(parent))?;
     // The descriptors of our callers are closed now, so we must not return to them.
     let Err(error) = execute(command, before_exec, parent);
+    before_exec.report(&error);
     fail_child(parent, &error)
 }
 

@@ -37,7 +37,7 @@ pub use attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion
 pub use detached::Detached;
 pub use fs_context::FsContext;
 pub use inside::MissingTarget;
-pub use own_program::run_read_only;
+pub use own_program::{protect_program, run_read_only};
 pub use propagation::Propagation;
 pub use request::{Request, Source};
 pub use source::{BindPropagation, BindSource};

@@ -45,6 +45,18 @@ pub(crate) enum Writer {
     OwnId,
     /// The host's set-user-ID helpers: they write the caller's subordinate ids.
     Helpers(Helpers),
+    /// Nobody: the namespace exists, and its maps are written.
+    Nobody(Setgroups),
+}
+
+/// Whether setgroups(2) is allowed in a user namespace: user_namespaces(7),
+/// "/proc/PID/setgroups".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setgroups {
+    /// It is.
+    Allowed,
+    /// It is not, for good.
+    Denied,
 }
 
 impl Ids {
@@ -85,10 +97,9 @@ impl Ids {
 
     /// The flag for clone(2): CLONE_NEWUSER, or none for the host's ids.
     pub fn namespace(&self) -> CloneFlags {
-        if self.maps.is_some() {
-            CloneFlags::CLONE_NEWUSER
-        } else {
-            CloneFlags::empty()
+        match &self.maps {
+            Some(Maps { writer: Writer::Nobody(_), .. }) | None => CloneFlags::empty(),
+            Some(_) => CloneFlags::CLONE_NEWUSER,
         }
     }
 
@@ -122,6 +133,7 @@ impl Ids {
                 write(child, "setgroups", "deny")?;
                 write_both(child, uids, gids)
             }
+            Writer::Nobody(_) => Ok(()),
         }
     }
     // ANCHOR_END: write
@@ -181,7 +193,8 @@ impl Ids {
     /// Whether a process inside may change its groups: user_namespaces(7),
     /// "/proc/PID/setgroups".
     pub(crate) fn may_set_groups(&self) -> bool {
-        self.maps.as_ref().is_none_or(|maps| maps.writer != Writer::OwnId)
+        let denied = [Writer::OwnId, Writer::Nobody(Setgroups::Denied)];
+        self.maps.as_ref().is_none_or(|maps| !denied.contains(&maps.writer))
     }
 
     /// Whether this group id exists inside.

@@ -1,1 +1,33 @@
 //! The system calls that a process may make: seccomp(2).
+//!
+//! A [`Profile`] says what happens on which system call. [`compile`] makes a [`Filter`] of
+//! it, a program in classic BPF, and the kernel runs this program at every system call of
+//! the process. The profile comes from a file ([`parse`]), from config.json
+//! ([`Profile::from_oci`]), or it is the default ([`default_profile`]).
+
+mod arch;
+mod assembler;
+mod compile;
+mod default_profile;
+mod document;
+mod filter;
+mod host;
+mod interpreter;
+mod matches;
+mod multiplexed;
+mod oci;
+mod operations;
+mod profile;
+mod sys;
+mod syscalls;
+
+pub use arch::{Arch, Width};
+pub use compile::compile;
+pub use default_profile::{Allowed, GROUPS, Group, default_profile};
+pub use document::parse;
+pub use filter::{Filter, Instruction};
+pub use host::{Host, KernelVersion};
+pub use interpreter::{SyscallData, run, run_counted};
+pub use profile::{
+    Action, Comparison, Condition, Flags, Listener, Profile, Rule,
+};

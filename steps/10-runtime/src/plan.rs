@@ -1,1 +1,109 @@
 //! The plan of a container, made from its config.json: one file for each section.
+
+mod namespaces;
+mod process;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use cgroups::{CgroupParent, Placement};
+use kit::{Failure, FailureKind, Id, Result};
+use mount::Request;
+use oci_spec::runtime::{Linux, Spec};
+use pivot_root::{Access, Rootfs};
+use user::{Helpers, Keyring};
+use uts::HostName;
+
+use crate::bundle::Bundle;
+use crate::hooks::Hooks;
+use crate::simple_mounts;
+
+pub(crate) use namespaces::{CgroupNamespace, Namespaces};
+pub(crate) use process::Process;
+
+/// The plan of a container: the values of all rooms.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) id: Id,
+    pub(crate) oci_version: String,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: Rootfs,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) hostname: Option<HostName>,
+    pub(crate) domainname: Option<HostName>,
+    pub(crate) keyring: Keyring,
+    pub(crate) mounts: Vec<Request>,
+    pub(crate) cgroup: Placement,
+    pub(crate) process: Process,
+    pub(crate) hooks: Hooks,
+}
+
+/// Makes the plan of the container with this id.
+///
+/// # Errors
+/// When config.json asks for something invalid, or for something that this runtime or
+/// this caller cannot do.
+pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
+    let spec = &bundle.spec;
+    let linux = spec.linux().clone().unwrap_or_default();
+    let process = process(spec, &linux)?;
+    let mounts = simple_mounts::requests(spec, &bundle.directory)?;
+    let cgroup = Placement {
+        parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
+        id: id.clone(),
+        session_bus: None,
+    };
+    Ok(Plan {
+        id: id.clone(),
+        oci_version: spec.version().clone(),
+        annotations: spec
+            .annotations()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+        bundle: bundle.directory.clone(),
+        rootfs: rootfs(bundle)?,
+        namespaces: namespaces::plan(&linux, &helpers())?,
+        hostname: name("hostname", spec.hostname().as_deref())?,
+        domainname: name("domainname", spec.domainname().as_deref())?,
+        keyring,
+        mounts: pivot_root::with_workdir(mounts, process.command.workdir.as_deref()),
+        cgroup,
+        process,
+        hooks: Hooks::of(spec)?,
+    })
+}
+
+fn process(spec: &Spec, _linux: &Linux) -> Result<Process> {
+    match spec.process() {
+        Some(process) => process::plan(process),
+        None => Err(invalid("process: config.json has none")),
+    }
+}
+
+fn rootfs(bundle: &Bundle) -> Result<Rootfs> {
+    let Some(root) = bundle.spec.root() else {
+        return Err(invalid("root: config.json has none"));
+    };
+    let access = match root.readonly() {
+        Some(true) => Access::ReadOnly,
+        _ => Access::ReadWrite,
+    };
+    Ok(Rootfs { path: bundle.directory.join(root.path()), access })
+}
+
+fn name(section: &str, name: Option<&str>) -> Result<Option<HostName>> {
+    let name = name.filter(|name| !name.is_empty()).map(HostName::of_config);
+    name.transpose().map_err(|why| invalid(format_args!("{section}: {why}")))
+}
+
+fn helpers() -> Helpers {
+    Helpers::find(&std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// Makes the error for an invalid value in config.json.
+pub(crate) fn invalid(what: impl std::fmt::Display) -> anyhow::Error {
+    Failure::new(what).with_kind(FailureKind::Usage).into()
+}
