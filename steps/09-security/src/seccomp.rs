@@ -28,6 +28,4 @@ pub use document::parse;
 pub use filter::{Filter, Instruction};
 pub use host::{Host, KernelVersion};
 pub use interpreter::{SyscallData, run, run_counted};
-pub use profile::{
-    Action, Comparison, Condition, Flags, Listener, Profile, Rule,
-};
+pub use profile::{Action, Comparison, Condition, Flags, Listener, Profile, Rule};

@@ -118,9 +118,26 @@ impl Arch {
 /// which there is no table here. No program on this machine can make its calls.
 pub fn is_foreign(oci_name: &str) -> bool {
     const FOREIGN: [&str; 20] = [
-        "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC",
-        "PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64",
-        "LOONGARCH64", "M68K", "SH", "SHEB", "SPARC", "SPARC64",
+        "MIPS",
+        "MIPS64",
+        "MIPS64N32",
+        "MIPSEL",
+        "MIPSEL64",
+        "MIPSEL64N32",
+        "PPC",
+        "PPC64",
+        "PPC64LE",
+        "S390",
+        "S390X",
+        "PARISC",
+        "PARISC64",
+        "RISCV64",
+        "LOONGARCH64",
+        "M68K",
+        "SH",
+        "SHEB",
+        "SPARC",
+        "SPARC64",
     ];
     oci_name.strip_prefix("SCMP_ARCH_").is_some_and(|name| FOREIGN.contains(&name))
 }

@@ -162,17 +162,25 @@ impl Syscalls {
     fn rule(&self) -> Result<Rule> {
         let names: Vec<_> = self.names.iter().chain(&self.name).cloned().collect();
         if names.is_empty() || names.iter().any(String::is_empty) {
-            return Err(Failure::new("seccomp: a rule without the name of a system call")
-                .hint("each entry of \"syscalls\" needs \"names\"")
-                .into());
+            return Err(Failure::new(
+                "seccomp: a rule without the name of a system call",
+            )
+            .hint("each entry of \"syscalls\" needs \"names\"")
+            .into());
         }
         let number = errno(self.errno_ret, self.errno.as_deref())?;
-        let condition =
-            |it: &Argument| Condition::from_oci(it.index, &it.op, it.value, it.value_two);
+        let condition = |it: &Argument| {
+            Condition::from_oci(it.index, &it.op, it.value, it.value_two)
+        };
         Ok(Rule {
             names,
             action: Action::from_oci(&self.action, number)?,
-            conditions: self.args.iter().flatten().map(condition).collect::<Result<_>>()?,
+            conditions: self
+                .args
+                .iter()
+                .flatten()
+                .map(condition)
+                .collect::<Result<_>>()?,
         })
     }
 }

@@ -9,9 +9,26 @@ use super::arch::Arch;
 
 /// The operations of `socketcall`, from 1 (`linux/net.h`).
 const SOCKETCALL: [&str; 20] = [
-    "socket", "bind", "connect", "listen", "accept", "getsockname", "getpeername",
-    "socketpair", "send", "recv", "sendto", "recvfrom", "shutdown", "setsockopt",
-    "getsockopt", "sendmsg", "recvmsg", "accept4", "recvmmsg", "sendmmsg",
+    "socket",
+    "bind",
+    "connect",
+    "listen",
+    "accept",
+    "getsockname",
+    "getpeername",
+    "socketpair",
+    "send",
+    "recv",
+    "sendto",
+    "recvfrom",
+    "shutdown",
+    "setsockopt",
+    "getsockopt",
+    "sendmsg",
+    "recvmsg",
+    "accept4",
+    "recvmmsg",
+    "sendmmsg",
 ];
 
 /// The operations of `ipc` (`linux/ipc.h`).

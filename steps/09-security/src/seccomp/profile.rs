@@ -139,9 +139,11 @@ impl Profile {
     /// the load of the filter and the exec it must write and execute.
     pub fn checked(self) -> Result<Profile> {
         let notify = |rule: &&Rule| rule.action == Action::Notify;
-        let write = self.rules.iter().filter(notify).any(|rule| {
-            rule.names.iter().any(|name| name == "write")
-        });
+        let write = self
+            .rules
+            .iter()
+            .filter(notify)
+            .any(|rule| rule.names.iter().any(|name| name == "write"));
         if write || self.default_action == Action::Notify {
             return Err(Failure::new(
                 "seccomp: SCMP_ACT_NOTIFY for write, or as the default action",
@@ -170,13 +172,14 @@ impl Action {
     /// # Errors
     /// If there is no such action, if it takes no number, or if the number is too large.
     pub fn from_oci(name: &str, number: Option<u32>) -> Result<Action> {
-        let with_number =
-            || u16::try_from(number.unwrap_or(libc::EPERM as u32)).map_err(|_| {
+        let with_number = || {
+            u16::try_from(number.unwrap_or(libc::EPERM as u32)).map_err(|_| {
                 Failure::new(format_args!(
                     "seccomp: errnoRet {} of {name} is larger than 65535",
                     number.unwrap_or_default()
                 ))
-            });
+            })
+        };
         let action = match name {
             "SCMP_ACT_ERRNO" => return Ok(Action::Errno(with_number()?)),
             "SCMP_ACT_TRACE" => return Ok(Action::Trace(with_number()?)),

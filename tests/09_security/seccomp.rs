@@ -1,0 +1,8 @@
+//! The compiler of seccomp filters, compared with libseccomp's.
+
+#[path = "seccomp/calls.rs"]
+mod calls;
+#[path = "seccomp/default_profile.rs"]
+mod default_profile;
+#[path = "seccomp/libseccomp.rs"]
+mod libseccomp;
