@@ -9,5 +9,9 @@ mod conformance;
 
 /// Returns a fixture for root.
 fn fixture() -> Option<Fixture> {
+    if !nix::unistd::geteuid().is_root() {
+        kiste_tests::report_missing("root", "the tests of the runtime run as root");
+        return None;
+    }
     Fixture::of(step!("10-runtime"), &[])
 }

@@ -160,6 +160,41 @@ fn rdma_limits_of_a_device_without_a_limit_are_refused() {
 }
 
 #[test]
+fn an_incomplete_limit_is_refused() {
+    let why = "runc takes a missing value for an empty one";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
+    for (kind, value) in [
+        ("blockIO", json!({ "throttleReadBpsDevice": [{ "major": 7, "minor": 0 }] })),
+        ("blockIO", json!({ "throttleWriteIOPSDevice": [{ "major": 7, "rate": 1 }] })),
+        ("hugepageLimits", json!([{ "limit": 0 }])),
+        ("hugepageLimits", json!([{ "pageSize": "2MB" }])),
+        ("network", json!({ "priorities": [{ "name": "lo" }] })),
+        ("network", json!({ "priorities": [{ "priority": 1 }] })),
+    ] {
+        bundle.config["linux"]["resources"] = json!({ kind: value.clone() });
+        let ran = bundle.create();
+        bundle.delete_all();
+        assert_ne!(ran.code, 0, "{kind}: {value}");
+    }
+}
+
+#[test]
+fn a_setting_that_version_2_lacks_is_refused_there() {
+    if !is_unified() {
+        return report_missing("cgroup-v2", "the controllers are not all in version 2");
+    }
+    let why = "runc 1.1 ignores them";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
+    for (kind, value) in [
+        ("memory", json!({ "limit": 67108864, "swappiness": 10 })),
+        ("network", json!({ "classID": 1048577 })),
+    ] {
+        bundle.config["linux"]["resources"] = json!({ kind: value });
+        bundle.assert_config_refused();
+    }
+}
+
+#[test]
 fn a_unified_setting_is_written_as_it_is_and_its_controller_enabled() {
     if !is_unified() {
         return report_missing("cgroup-v2", "the controllers are not all in version 2");

@@ -163,6 +163,16 @@ fn a_console_size_without_a_terminal_is_ignored() {
 }
 
 #[test]
+fn a_console_size_without_a_height_or_width_is_refused() {
+    let why = "runc takes a missing value for 0";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
+    for size in [json!({ "height": 33 }), json!({ "width": 99 })] {
+        bundle.config["process"]["consoleSize"] = size;
+        bundle.assert_config_refused();
+    }
+}
+
+#[test]
 fn a_terminal_without_a_console_socket_is_refused_by_create() {
     let Some(mut bundle) = Bundle::new() else { return };
     bundle.config["process"]["terminal"] = json!(true);

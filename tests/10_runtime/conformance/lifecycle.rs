@@ -194,6 +194,20 @@ fn delete_of_a_running_container_is_an_error_without_effect() {
 }
 
 #[test]
+fn delete_of_a_created_container_is_an_error_without_effect() {
+    let why = "runc deletes a container that is only created";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
+    bundle.set_script("echo up");
+    bundle.created();
+    let before = bundle.state();
+    let ran = bundle.call(&["delete", ID]);
+    bundle.assert_refused(&ran);
+    assert_eq!(bundle.state(), before);
+    bundle.call(&["start", ID]).exits(0);
+    assert_eq!(bundle.finish(), "up");
+}
+
+#[test]
 fn delete_removes_what_create_made_and_nothing_else() {
     let Some(mut bundle) = Bundle::of_script("touch /volume/written") else { return };
     let volume = bundle.dir().join("volume");
@@ -223,7 +237,7 @@ fn an_id_can_be_used_again_after_delete() {
 }
 
 #[test]
-fn delete_waits_for_nothing_that_a_container_left_running() {
+fn delete_ends_what_a_container_left_running() {
     // Without a PID namespace the kernel does not end the other processes.
     let Some(mut bundle) = Bundle::of_script("sleep 1000 & echo left") else { return };
     bundle.remove_namespace("pid");

@@ -175,6 +175,20 @@ fn a_user_namespace_without_maps_is_refused() {
 }
 
 #[test]
+fn a_mapping_without_one_of_its_numbers_is_refused() {
+    let why = "runc takes a missing value for 0";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
+    bundle.add("/linux/namespaces", json!({ "type": "user" }));
+    for number in ["containerID", "hostID", "size"] {
+        let mut mapping = json!({ "containerID": 0, "hostID": 0, "size": 65536 });
+        bundle.config["linux"]["gidMappings"] = json!([mapping]);
+        mapping.as_object_mut().unwrap().remove(number);
+        bundle.config["linux"]["uidMappings"] = json!([mapping]);
+        bundle.assert_config_refused();
+    }
+}
+
+#[test]
 fn a_time_namespace_has_the_offsets_of_the_configuration() {
     let why = "runc 1.1 does not know the time namespace";
     let Some(mut bundle) = Bundle::of_ours(why) else { return };

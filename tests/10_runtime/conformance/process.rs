@@ -241,6 +241,32 @@ fn the_io_priority_of_the_process_is_that_of_the_configuration() {
 }
 
 #[test]
+fn a_personality_has_a_domain_and_it_is_set() {
+    let why = "runc 1.1 ignores the personality";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
+    bundle.config["linux"]["personality"] = json!({ "domain": "LINUX32" });
+    let machine = bundle.stdout_of("uname -m");
+    assert!(["i686", "i386", "armv8l"].contains(&machine.as_str()), "{machine}");
+    for wrong in [json!({}), json!({ "domain": "NOSUCH" })] {
+        bundle.config["linux"]["personality"] = wrong;
+        bundle.assert_config_refused();
+    }
+}
+
+#[test]
+fn a_memory_policy_has_a_known_mode() {
+    let why = "runc 1.1 does not know memoryPolicy";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
+    bundle.config["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_BIND", "nodes": "0" });
+    let map = bundle.stdout_of("head -1 /proc/self/numa_maps | cut -d' ' -f2");
+    assert_eq!(map, "bind:0");
+    for wrong in [json!({ "nodes": "0" }), json!({ "mode": "MPOL_NOSUCH" })] {
+        bundle.config["linux"]["memoryPolicy"] = wrong;
+        bundle.assert_config_refused();
+    }
+}
+
+#[test]
 fn only_the_three_standard_descriptors_are_open() {
     let Some(mut bundle) = Bundle::new() else { return };
     let inherit = r#"exec 7</dev/null; exec "$@""#;
