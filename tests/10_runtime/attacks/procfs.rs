@@ -34,10 +34,15 @@ fn assert_untouched(bundle: &Bundle) {
 
 #[test]
 fn a_volume_on_proc_is_refused() {
-    let Some(mut bundle) = Bundle::of_script("cat /proc/self/attr/exec") else { return };
+    let Some(mut bundle) = Bundle::of_script("cat /proc/self/attr/exec") else {
+        return;
+    };
+    bundle.assert_works();
     fake_proc(&bundle);
     let usual = bundle.config["mounts"].clone();
-    for (to, source) in [("/proc", "fake"), ("/proc/self", "fake/self"), ("/proc/../proc", "fake")] {
+    for (to, source) in
+        [("/proc", "fake"), ("/proc/self", "fake/self"), ("/proc/../proc", "fake")]
+    {
         bundle.config["mounts"] = usual.clone();
         bundle.add_mount(to, "none", source, &["rbind"]);
         bundle.config["process"]["oomScoreAdj"] = json!(100);
@@ -52,6 +57,7 @@ fn a_volume_on_proc_is_refused() {
 fn kernel_parameters_are_written_to_the_real_proc_or_not_at_all() {
     let script = "cat /proc/sys/net/ipv4/ip_forward";
     let Some(mut bundle) = Bundle::of_script(script) else { return };
+    bundle.assert_works();
     fake_proc(&bundle);
     bundle.config["linux"]["sysctl"] = json!({ "net.ipv4.ip_forward": "1" });
     for (to, source) in [("/proc/sys", "fake/sys"), ("/proc/sys/net", "fake/sys/net")] {
@@ -66,6 +72,7 @@ fn kernel_parameters_are_written_to_the_real_proc_or_not_at_all() {
 #[test]
 fn a_parameter_whose_name_is_a_path_writes_nothing_else() {
     let Some(mut bundle) = Bundle::new() else { return };
+    bundle.assert_works();
     let before = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
     for name in [
         "net/../kernel/core_pattern",

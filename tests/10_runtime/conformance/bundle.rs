@@ -132,6 +132,13 @@ impl Bundle {
         fs::write(self.dir().join("config.json"), self.config.to_string()).unwrap();
     }
 
+    /// Asserts that the container runs as it is configured so far: what a test changes
+    /// next is then the reason for any refusal.
+    #[track_caller]
+    pub fn assert_works(&self) {
+        self.run().exits(0);
+    }
+
     /// Creates the container and returns what `create` did. The container's stdout and
     /// stderr are files, which [`Bundle::output`] reads.
     pub fn create(&self) -> Ran {
@@ -200,7 +207,8 @@ impl Bundle {
     pub fn spawn(&self, name: &str, arguments: &[&str]) -> Child {
         let file = |ending| File::create(self.dir().join(format!("{name}.{ending}")));
         let root = self.state_root();
-        let mut words: Vec<OsString> = self.starter.iter().map(OsString::from).collect();
+        let mut words: Vec<OsString> =
+            self.starter.iter().map(OsString::from).collect();
         words.extend([self.exe().into(), "--root".into(), root.into()]);
         Command::new(&words[0])
             .args(&words[1..])
@@ -240,7 +248,11 @@ impl Bundle {
     #[track_caller]
     pub fn wait_for_output(&self, text: &str) {
         let found = eventually(|| self.output().contains(text).then_some(()));
-        assert!(found.is_some(), "expected {text:?}: {:?}", self.printed("container", 0));
+        assert!(
+            found.is_some(),
+            "expected {text:?}: {:?}",
+            self.printed("container", 0)
+        );
     }
 
     /// Returns the state of the container.

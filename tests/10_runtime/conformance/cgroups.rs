@@ -63,7 +63,8 @@ fn a_relative_cgroups_path_is_always_the_same_place() {
 #[test]
 fn a_cgroups_path_does_not_leave_the_hierarchy() {
     let Some(mut bundle) = waiting(&json!({ "pids": { "limit": 50 } })) else { return };
-    bundle.config["linux"]["cgroupsPath"] = json!(format!("/../../{}", bundle.cgroup()));
+    bundle.config["linux"]["cgroupsPath"] =
+        json!(format!("/../../{}", bundle.cgroup()));
     let ran = bundle.create();
     if ran.code == 0 {
         let inside = |path: &String| !path.contains("..");
@@ -110,8 +111,12 @@ fn a_limit_of_minus_one_is_no_limit() {
 
 #[test]
 fn a_new_memory_limit_below_the_usage_is_refused_if_the_check_is_asked_for() {
-    let Some(mut bundle) = waiting(&json!({ "memory": { "limit": 134217728 } })) else { return };
-    bundle.set_script("head -c 40000000 /dev/zero > /dev/shm/x; echo up; exec sleep 1000");
+    let Some(mut bundle) = waiting(&json!({ "memory": { "limit": 134217728 } })) else {
+        return;
+    };
+    bundle.set_script(
+        "head -c 40000000 /dev/zero > /dev/shm/x; echo up; exec sleep 1000",
+    );
     bundle.started();
     bundle.wait_for_output("up");
     let resources = bundle.dir().join("resources.json");
@@ -217,7 +222,8 @@ fn a_unified_setting_whose_controller_is_missing_is_refused() {
     bundle.config["linux"]["resources"]["unified"] = json!({ "nosuch.max": "1" });
     bundle.assert_config_refused();
     let file_for_the_kernel = if is_unified() { "memory.nosuch" } else { "memory.max" };
-    bundle.config["linux"]["resources"]["unified"] = json!({ file_for_the_kernel: "1" });
+    bundle.config["linux"]["resources"]["unified"] =
+        json!({ file_for_the_kernel: "1" });
     bundle.assert_config_refused();
 }
 
@@ -237,6 +243,7 @@ fn resource_control_of_intel_is_refused_where_it_is_not_mounted_and_else_untouch
         return report_missing("no resctrl", "resctrl is mounted");
     }
     let Some(mut bundle) = Bundle::new() else { return };
-    bundle.config["linux"]["intelRdt"] = json!({ "closID": "x", "l3CacheSchema": "L3:0=1" });
+    bundle.config["linux"]["intelRdt"] =
+        json!({ "closID": "x", "l3CacheSchema": "L3:0=1" });
     bundle.assert_config_refused();
 }

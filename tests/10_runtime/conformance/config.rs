@@ -74,9 +74,17 @@ fn mounts() -> Value {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
-        mount("/dev/shm", "tmpfs", &[&restricted[..], &["mode=1777", "size=65536k"]].concat()),
+        mount(
+            "/dev/shm",
+            "tmpfs",
+            &[&restricted[..], &["mode=1777", "size=65536k"]].concat()
+        ),
         mount("/dev/mqueue", "mqueue", &restricted),
         mount("/sys", "sysfs", &[&restricted[..], &["ro"]].concat()),
-        mount("/sys/fs/cgroup", "cgroup", &[&restricted[..], &["relatime", "ro"]].concat()),
+        mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            &[&restricted[..], &["relatime", "ro"]].concat()
+        ),
     ])
 }

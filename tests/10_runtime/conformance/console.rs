@@ -43,7 +43,8 @@ pub fn receive(stream: &UnixStream) -> (Vec<u8>, Vec<OwnedFd>) {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(8))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let slices = &mut [IoSliceMut::new(&mut bytes)];
-    let received = recvmsg(stream, slices, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let received =
+        recvmsg(stream, slices, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
     let mut descriptors = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(sent) = message {

@@ -17,7 +17,8 @@ fn the_default_devices_are_there() {
         "cd /dev; stat -c '%n %F %t:%T' null zero full random urandom tty
         echo x > null; head -c 2 zero | od -An -tx1; echo x > full || echo no space",
     );
-    let device = |name: &str, number: &str| format!("{name} character special file {number}");
+    let device =
+        |name: &str, number: &str| format!("{name} character special file {number}");
     let expected = [
         device("null", "1:3"),
         device("zero", "1:5"),
@@ -66,7 +67,8 @@ fn a_configured_device_has_its_numbers_mode_and_owner_anywhere_in_the_root() {
         "/linux/devices",
         json!({ "path": "/dev/fifo", "type": "p", "fileMode": 0o600, "uid": 0, "gid": 0 }),
     );
-    let script = "stat -c '%F %t:%T %a %u:%g' /dev/sub/character /opt/unbuffered /dev/block
+    let script =
+        "stat -c '%F %t:%T %a %u:%g' /dev/sub/character /opt/unbuffered /dev/block
         stat -c '%F %a' /dev/fifo";
     let expected = "character special file 1:3 640 12:34\n\
         character special file 1:5 640 12:34\n\
@@ -105,9 +107,7 @@ fn device_rules_are_applied_in_the_order_of_the_list() {
     // A device that no runtime allows by itself: /dev/kmsg.
     bundle.add("/linux/devices", json!({ "path": "/dev/log", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666 }));
     let all = json!({ "allow": false, "access": "rwm" });
-    let kmsg = |allow: bool, access: &str| {
-        json!({ "allow": allow, "type": "c", "major": 1, "minor": 11, "access": access })
-    };
+    let kmsg = |allow: bool, access: &str| json!({ "allow": allow, "type": "c", "major": 1, "minor": 11, "access": access });
     let script = "true > /dev/log && echo written; :";
     for (rules, expected) in [
         (json!([all, kmsg(true, "rw")]), "written"),

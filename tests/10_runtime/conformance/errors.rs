@@ -10,7 +10,15 @@ use super::bundle::{Bundle, ID};
 #[test]
 fn unknown_properties_are_ignored() {
     let Some(mut bundle) = Bundle::new() else { return };
-    for pointer in ["", "/process", "/process/user", "/root", "/mounts/0", "/linux", "/linux/resources"] {
+    for pointer in [
+        "",
+        "/process",
+        "/process/user",
+        "/root",
+        "/mounts/0",
+        "/linux",
+        "/linux/resources",
+    ] {
         bundle.config.pointer_mut(pointer).unwrap()["org.example.unknown"] =
             json!({ "a": [1, null, "b"] });
     }
@@ -91,7 +99,8 @@ fn a_configuration_without_a_required_property_is_refused() {
     ] {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         bundle.config = usual.clone();
-        let parent = bundle.config.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        let parent =
+            bundle.config.pointer_mut(parent).unwrap().as_object_mut().unwrap();
         parent.remove(key).expect("it was there");
         let ran = bundle.create();
         bundle.delete_all();
@@ -121,7 +130,8 @@ fn a_document_that_is_no_json_or_not_in_utf_8_is_refused() {
     }
     for bytes in wrong {
         fs::write(&file, bytes).unwrap();
-        let ran = bundle.call(&["create", "--bundle", bundle.dir().to_str().unwrap(), ID]);
+        let ran =
+            bundle.call(&["create", "--bundle", bundle.dir().to_str().unwrap(), ID]);
         bundle.assert_refused(&ran);
     }
     bundle.assert_nothing_left();
@@ -129,19 +139,23 @@ fn a_document_that_is_no_json_or_not_in_utf_8_is_refused() {
 
 /// Things that fail at another moment of `create` each.
 fn failures() -> Vec<(&'static str, Value)> {
-    let mount = |to: &str, kind: &str, source: &str| {
-        json!([{ "destination": to, "type": kind, "source": source, "options": [] }])
-    };
+    let mount = |to: &str, kind: &str, source: &str| json!([{ "destination": to, "type": kind, "source": source, "options": [] }]);
     vec![
         ("/process/args", json!(["/nonexistent"])),
         ("/process/cwd", json!("/nonexistent/deep")),
-        ("/process/rlimits", json!([{ "type": "RLIMIT_NOSUCH", "soft": 1, "hard": 1 }])),
+        (
+            "/process/rlimits",
+            json!([{ "type": "RLIMIT_NOSUCH", "soft": 1, "hard": 1 }]),
+        ),
         ("/root/path", json!("nonexistent")),
         ("/mounts", mount("/mnt", "nosuchfs", "none")),
         ("/mounts", mount("/mnt", "ext4", "/nonexistent/device")),
         ("/linux/sysctl", json!({ "net.ipv4.nosuch": "1" })),
         ("/linux/resources", json!({ "cpu": { "cpus": "4000-4001" } })),
-        ("/linux/namespaces", json!([{ "type": "mount" }, { "type": "network", "path": "/nonexistent" }])),
+        (
+            "/linux/namespaces",
+            json!([{ "type": "mount" }, { "type": "network", "path": "/nonexistent" }]),
+        ),
     ]
 }
 

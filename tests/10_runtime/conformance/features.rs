@@ -115,8 +115,7 @@ fn every_hook_that_is_listed_is_called() {
             _ => bundle.rootfs().join(hook),
         };
         let script = format!("cat > /dev/null; echo > {}", file.display());
-        bundle.config["hooks"][hook] =
-            json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] }]);
+        bundle.config["hooks"][hook] = json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] }]);
     }
     bundle.run().exits(0);
     for hook in &hooks {
@@ -131,7 +130,8 @@ fn every_mount_option_that_is_listed_is_recognized() {
     let options = words(&features, "/mountOptions");
     assert!(!options.is_empty());
     // Security labels, ACLs and mandatory locks are up to the file system.
-    let up_to_the_kernel = ["acl", "noacl", "mand", "nomand", "idmap", "ridmap", "defaults"];
+    let up_to_the_kernel =
+        ["acl", "noacl", "mand", "nomand", "idmap", "ridmap", "defaults"];
     let mut count = 0;
     for option in options.iter().filter(|it| !up_to_the_kernel.contains(&it.as_str())) {
         let at = format!("/mnt/{option}");
@@ -176,7 +176,8 @@ fn every_capability_that_is_listed_is_recognized() {
     bundle.set_script("grep CapBnd /proc/self/status");
     let ran = bundle.run();
     ran.exits(0);
-    let set = u64::from_str_radix(ran.out.trim().rsplit('\t').next().unwrap(), 16).unwrap();
+    let set =
+        u64::from_str_radix(ran.out.trim().rsplit('\t').next().unwrap(), 16).unwrap();
     assert_eq!(set.count_ones() as usize, asked.len(), "{ran:?}");
     assert_eq!(ran.err, "", "no warning about an unknown one");
 }
@@ -204,10 +205,13 @@ fn idmapped_mounts_are_announced_if_they_work() {
     }
     std::fs::create_dir(bundle.dir().join("volume")).unwrap();
     let map = json!([{ "containerID": 0, "hostID": 0, "size": 10 }]);
-    bundle.add("/mounts", json!({
-        "destination": "/mnt", "source": "volume", "options": ["bind", "idmap"],
-        "uidMappings": map, "gidMappings": map,
-    }));
+    bundle.add(
+        "/mounts",
+        json!({
+            "destination": "/mnt", "source": "volume", "options": ["bind", "idmap"],
+            "uidMappings": map, "gidMappings": map,
+        }),
+    );
     let works = bundle.run().code == 0;
     let announced = features.pointer("/linux/mountExtensions/idmap/enabled");
     assert_eq!(announced == Some(&json!(true)), works, "{announced:?}");
@@ -224,8 +228,21 @@ fn every_word_of_seccomp_that_is_listed_is_recognized() {
     );
     assert!(!actions.is_empty() && !operators.is_empty() && !architectures.is_empty());
     // Calls that sh does not make.
-    let calls = ["swapon", "swapoff", "reboot", "acct", "kexec_load", "mount", "umount2",
-        "init_module", "delete_module", "bpf", "setns", "unshare", "pivot_root"];
+    let calls = [
+        "swapon",
+        "swapoff",
+        "reboot",
+        "acct",
+        "kexec_load",
+        "mount",
+        "umount2",
+        "init_module",
+        "delete_module",
+        "bpf",
+        "setns",
+        "unshare",
+        "pivot_root",
+    ];
     let asks = |action: &&String| *action != "SCMP_ACT_NOTIFY";
     let mut rules: Vec<_> = actions
         .iter()
@@ -244,7 +261,8 @@ fn every_word_of_seccomp_that_is_listed_is_recognized() {
     });
     let supported = words(&features, "/linux/seccomp/supportedFlags");
     assert!(supported.iter().all(|flag| flags.contains(flag)), "{supported:?}");
-    let needs_an_agent = |flag: &&String| *flag != "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+    let needs_an_agent =
+        |flag: &&String| *flag != "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
     let plain: Vec<_> = supported.iter().filter(needs_an_agent).collect();
     bundle.config["linux"]["seccomp"]["flags"] = json!(plain);
     assert_eq!(bundle.stdout_of("echo it runs"), "it runs");

@@ -10,8 +10,14 @@ use super::bundle::{Bundle, ID};
 use super::state::assert_is_state;
 
 /// The hooks in the order in which they are called.
-const KINDS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+const KINDS: [&str; 6] = [
+    "prestart",
+    "createRuntime",
+    "createContainer",
+    "startContainer",
+    "poststart",
+    "poststop",
+];
 
 /// A hook that appends a line to a file: `LABEL`, its mount, network and PID namespaces,
 /// and the state that it reads from stdin.
@@ -83,7 +89,10 @@ fn hooks_are_called_in_order_each_at_its_time_with_its_state() {
         }
     }
     let expected = |kinds: &[&str]| -> Vec<String> {
-        kinds.iter().flat_map(|kind| [1, 2].map(|number| format!("{kind}{number}"))).collect()
+        kinds
+            .iter()
+            .flat_map(|kind| [1, 2].map(|number| format!("{kind}{number}")))
+            .collect()
     };
     bundle.created();
     assert_eq!(labels(&bundle), expected(&KINDS[..3]), "by create");
@@ -99,13 +108,16 @@ fn hooks_are_called_in_order_each_at_its_time_with_its_state() {
         assert_is_state(&line.state, &bundle);
         let status = line.state["status"].as_str().unwrap();
         let possible: &[&str] = match &line.label[..line.label.len() - 1] {
-            "prestart" | "createRuntime" | "createContainer" => &["creating", "created"],
+            "prestart" | "createRuntime" | "createContainer" => {
+                &["creating", "created"]
+            }
             "startContainer" => &["created"],
             "poststart" => &["running"],
             _ => &["stopped"],
         };
         assert!(possible.contains(&status), "{}: {}", line.label, line.state);
-        if ["prestart1", "createRuntime1", "poststart1"].contains(&line.label.as_str()) {
+        if ["prestart1", "createRuntime1", "poststart1"].contains(&line.label.as_str())
+        {
             assert_eq!(line.state["pid"], pid, "{}", line.label);
         }
     }
@@ -139,8 +151,13 @@ fn create_container_hooks_see_the_mounts_and_run_before_pivot_root() {
     let Some(mut bundle) = Bundle::of_script("exec sleep 1000") else { return };
     bundle.add_mount("/mnt", "tmpfs", "tmpfs", &[]);
     let found = bundle.dir().join("found");
-    let script = format!("cat > /dev/null; cat /proc/self/mountinfo > {}", found.display());
-    add(&mut bundle, "createContainer", json!({ "path": "/bin/sh", "args": ["sh", "-c", script] }));
+    let script =
+        format!("cat > /dev/null; cat /proc/self/mountinfo > {}", found.display());
+    add(
+        &mut bundle,
+        "createContainer",
+        json!({ "path": "/bin/sh", "args": ["sh", "-c", script] }),
+    );
     bundle.created();
     let mounts = fs::read_to_string(found).expect("the host's files are still there");
     let inside = format!("{}/mnt ", bundle.rootfs().display());
@@ -149,7 +166,9 @@ fn create_container_hooks_see_the_mounts_and_run_before_pivot_root() {
 
 #[test]
 fn start_container_hooks_run_before_the_program_and_are_found_in_the_container() {
-    let Some(mut bundle) = Bundle::of_script("cat /marker; echo program") else { return };
+    let Some(mut bundle) = Bundle::of_script("cat /marker; echo program") else {
+        return;
+    };
     super::bundle::write_script(
         bundle.rootfs().join("only-inside"),
         "#!/bin/sh\ncat > /dev/null; echo hook > /marker\n",
@@ -163,7 +182,10 @@ fn start_container_hooks_run_before_the_program_and_are_found_in_the_container()
 fn a_hook_has_exactly_its_arguments_and_environment() {
     let Some(mut bundle) = Bundle::of_script("true") else { return };
     let out = bundle.dir().join("words");
-    let script = format!("cat > /dev/null; cat /proc/$$/cmdline /proc/$$/environ > {}", out.display());
+    let script = format!(
+        "cat > /dev/null; cat /proc/$$/cmdline /proc/$$/environ > {}",
+        out.display()
+    );
     add(
         &mut bundle,
         "createRuntime",
@@ -183,8 +205,11 @@ fn a_hook_has_exactly_its_arguments_and_environment() {
 /// its poststop hooks were called.
 #[track_caller]
 fn assert_failure_destroys(kind: &str) {
-    let Some(mut bundle) = Bundle::of_script("echo program; exec sleep 1000") else { return };
-    let failing = if kind == "startContainer" { "/bin/false" } else { "/usr/bin/false" };
+    let Some(mut bundle) = Bundle::of_script("echo program; exec sleep 1000") else {
+        return;
+    };
+    let failing =
+        if kind == "startContainer" { "/bin/false" } else { "/usr/bin/false" };
     add(&mut bundle, kind, json!({ "path": failing }));
     add_noting(&mut bundle, kind, "after-the-failure");
     add_noting(&mut bundle, "poststop", "poststop");
@@ -246,13 +271,18 @@ fn a_failing_poststop_hook_is_a_warning_and_the_others_are_called() {
 #[test]
 fn a_hook_that_takes_longer_than_its_timeout_is_aborted() {
     let Some(mut bundle) = Bundle::of_script("true") else { return };
-    let hook = json!({ "path": "/usr/bin/sleep", "args": ["sleep", "600"], "timeout": 1 });
+    let hook =
+        json!({ "path": "/usr/bin/sleep", "args": ["sleep", "600"], "timeout": 1 });
     add(&mut bundle, "createRuntime", hook);
     let begin = Instant::now();
     bundle.assert_refused(&bundle.create());
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     let sleeps = || host::processes_at(bundle.dir());
-    assert!(eventually(|| sleeps().is_empty().then_some(())).is_some(), "{:?}", sleeps());
+    assert!(
+        eventually(|| sleeps().is_empty().then_some(())).is_some(),
+        "{:?}",
+        sleeps()
+    );
 }
 
 #[test]

@@ -33,7 +33,9 @@ fn the_root_is_read_only_if_it_is_asked_for() {
 fn the_path_of_the_root_is_absolute_or_relative_to_the_bundle() {
     let Some(mut bundle) = Bundle::new() else { return };
     fs::write(bundle.rootfs().join("here"), "the root").unwrap();
-    for path in ["rootfs", "./rootfs", bundle.rootfs().to_str().unwrap()].map(String::from) {
+    for path in
+        ["rootfs", "./rootfs", bundle.rootfs().to_str().unwrap()].map(String::from)
+    {
         bundle.config["root"]["path"] = json!(path);
         assert_eq!(bundle.stdout_of("cat /here"), "the root", "{path}");
     }
@@ -62,7 +64,10 @@ fn mounts_are_made_in_the_order_of_the_list() {
     bundle.add_mount("/mnt/a", "none", source, &["bind"]);
     bundle.add_mount("/srv", "none", source, &["bind"]);
     bundle.add_mount("/srv", "tmpfs", "tmpfs", &[]);
-    assert_eq!(bundle.stdout_of("cat /mnt/a/file; ls /mnt /srv"), "bound/mnt:\na\n\n/srv:");
+    assert_eq!(
+        bundle.stdout_of("cat /mnt/a/file; ls /mnt /srv"),
+        "bound/mnt:\na\n\n/srv:"
+    );
 }
 
 #[test]
@@ -82,8 +87,12 @@ fn a_bind_mount_is_known_by_its_options_and_its_source_may_be_relative() {
     bundle.add_mount("/mnt/a", "tmpfs", "volume", &["bind"]);
     bundle.add_mount("/mnt/b", "none", "volume", &["rbind", "ro"]);
     bundle.add_mount("/mnt/c", "bind", "single", &["bind"]);
-    bundle.add("/mounts", json!({ "destination": "/mnt/d", "source": "volume", "options": ["bind"] }));
-    let script = "cat /mnt/a/file /mnt/b/file /mnt/c /mnt/d/file; touch /mnt/b/x || echo ro";
+    bundle.add(
+        "/mounts",
+        json!({ "destination": "/mnt/d", "source": "volume", "options": ["bind"] }),
+    );
+    let script =
+        "cat /mnt/a/file /mnt/b/file /mnt/c /mnt/d/file; touch /mnt/b/x || echo ro";
     assert_eq!(bundle.stdout_of(script), "boundbounda fileboundro");
 }
 
@@ -176,11 +185,39 @@ fn options_of_the_file_system_are_set() {
 fn every_option_that_a_runtime_must_implement_is_accepted() {
     let Some(mut bundle) = Bundle::new() else { return };
     let mut options = vec![
-        "async", "atime", "dev", "diratime", "dirsync", "exec", "iversion",
-        "lazytime", "loud", "noatime", "nodev", "nodiratime", "noexec", "noiversion",
-        "nolazytime", "norelatime", "nostrictatime", "nosuid", "private", "relatime", "ro",
-        "rprivate", "rshared", "rslave", "runbindable", "rw", "shared", "silent", "slave",
-        "strictatime", "suid", "sync", "unbindable",
+        "async",
+        "atime",
+        "dev",
+        "diratime",
+        "dirsync",
+        "exec",
+        "iversion",
+        "lazytime",
+        "loud",
+        "noatime",
+        "nodev",
+        "nodiratime",
+        "noexec",
+        "noiversion",
+        "nolazytime",
+        "norelatime",
+        "nostrictatime",
+        "nosuid",
+        "private",
+        "relatime",
+        "ro",
+        "rprivate",
+        "rshared",
+        "rslave",
+        "runbindable",
+        "rw",
+        "shared",
+        "silent",
+        "slave",
+        "strictatime",
+        "suid",
+        "sync",
+        "unbindable",
     ];
     if bundle.is_ours() {
         options.push("defaults"); // runc 1.1 passes it to the file system
@@ -197,11 +234,17 @@ fn the_propagation_of_a_mount_is_that_of_its_options() {
     let Some(mut bundle) = Bundle::of_script("exec sleep 1000") else { return };
     for option in ["private", "shared", "slave", "unbindable"] {
         bundle.add_mount(&format!("/mnt/{option}"), "tmpfs", "tmpfs", &[option]);
-        bundle.add_mount(&format!("/mnt/r{option}"), "tmpfs", "tmpfs", &[&format!("r{option}")]);
+        bundle.add_mount(
+            &format!("/mnt/r{option}"),
+            "tmpfs",
+            "tmpfs",
+            &[&format!("r{option}")],
+        );
     }
     bundle.created();
     for at in ["", "r"] {
-        let tags = |option: &str| options_at(&bundle, &format!("/mnt/{at}{option}")).join(" ");
+        let tags =
+            |option: &str| options_at(&bundle, &format!("/mnt/{at}{option}")).join(" ");
         assert!(tags("shared").contains("shared:"), "{}", tags("shared"));
         assert!(tags("unbindable").contains("unbindable"), "{}", tags("unbindable"));
         for option in ["private", "slave"] {
@@ -235,12 +278,15 @@ fn an_idmapped_mount_shows_the_mapped_owner() {
         let mut mount = json!({
             "destination": "/mnt", "source": "volume", "options": ["rbind", option],
         });
-        let mapping =
-            |from: u32, to: u32| json!([{ "containerID": from, "hostID": to, "size": 100 }]);
+        let mapping = |from: u32, to: u32| json!([{ "containerID": from, "hostID": to, "size": 100 }]);
         mount["uidMappings"] = mapping(1200, 5000);
         mount["gidMappings"] = mapping(2300, 6000);
         bundle.add("/mounts", mount);
-        assert_eq!(bundle.stdout_of("stat -c %u:%g /mnt/file"), "5034:6045", "{option}");
+        assert_eq!(
+            bundle.stdout_of("stat -c %u:%g /mnt/file"),
+            "5034:6045",
+            "{option}"
+        );
         bundle.at("/mounts").as_array_mut().unwrap().pop();
     }
 }
@@ -251,14 +297,13 @@ fn an_idmapped_mount_without_a_mapping_is_refused() {
     let Some(mut bundle) = Bundle::of_ours(why) else { return };
     fs::create_dir(bundle.dir().join("volume")).unwrap();
     let ids = json!([{ "containerID": 0, "hostID": 1000, "size": 10 }]);
-    let mount = |options: &[&str]| {
-        json!({ "destination": "/mnt", "source": "volume", "options": options })
-    };
+    let mount = |options: &[&str]| json!({ "destination": "/mnt", "source": "volume", "options": options });
     let mut only_uids = mount(&["bind", "idmap"]);
     only_uids["uidMappings"] = ids.clone();
     let mut only_gids = mount(&["bind", "idmap"]);
     only_gids["gidMappings"] = ids;
-    let wrong = [mount(&["bind", "idmap"]), mount(&["rbind", "ridmap"]), only_uids, only_gids];
+    let wrong =
+        [mount(&["bind", "idmap"]), mount(&["rbind", "ridmap"]), only_uids, only_gids];
     for mount in wrong {
         bundle.add("/mounts", mount);
         bundle.assert_config_refused();
@@ -297,9 +342,12 @@ fn the_file_systems_of_the_specification_are_mounted_where_it_says() {
     let Some(bundle) = Bundle::of_script("exec sleep 1000") else { return };
     bundle.created();
     let pid = bundle.pid();
-    for (point, kind) in
-        [("/proc", "proc"), ("/sys", "sysfs"), ("/dev/pts", "devpts"), ("/dev/shm", "tmpfs")]
-    {
+    for (point, kind) in [
+        ("/proc", "proc"),
+        ("/sys", "sysfs"),
+        ("/dev/pts", "devpts"),
+        ("/dev/shm", "tmpfs"),
+    ] {
         let line = host::mount_at(pid, point).unwrap_or_default();
         assert!(line.contains(&format!(" - {kind} ")), "{point}: {line}");
     }

@@ -20,7 +20,8 @@ fn musts() -> Vec<Must<'static>> {
             panic!("a line has four columns: {line}");
         };
         let tests = || last.split('`').skip(1).step_by(2).collect();
-        let held_by = last.strip_prefix("not covered: ").map_or_else(|| Ok(tests()), Err);
+        let held_by =
+            last.strip_prefix("not covered: ").map_or_else(|| Ok(tests()), Err);
         Must { document, demand, held_by }
     })
     .collect()

@@ -49,14 +49,20 @@ fn a_namespace_with_a_path_is_joined() {
         }
         let Some(mut bundle) = waiting() else { return };
         let option = format!("--{}", if kind == "network" { "net" } else { kind });
-        let options: &[&str] =
-            if kind == "pid" { &["--pid", "--fork", "--kill-child"] } else { &[&option] };
+        let options: &[&str] = if kind == "pid" {
+            &["--pid", "--fork", "--kill-child"]
+        } else {
+            &[&option]
+        };
         let holder = Holder::of(options, "");
         let pid = match kind {
             "pid" => host::children(holder.pid())[0],
             _ => holder.pid() as i32,
         };
-        bundle.set_namespace(kind, json!({ "type": kind, "path": format!("/proc/{pid}/ns/{file}") }));
+        bundle.set_namespace(
+            kind,
+            json!({ "type": kind, "path": format!("/proc/{pid}/ns/{file}") }),
+        );
         bundle.created();
         let found = host::namespace(bundle.pid(), file);
         assert_eq!(found, host::namespace(pid, file), "{kind}");
@@ -141,7 +147,9 @@ fn a_host_name_without_an_own_uts_namespace_does_not_change_the_hosts() {
 
 #[test]
 fn a_user_namespace_has_the_maps_of_the_configuration() {
-    let Some(mut bundle) = Bundle::of_script("echo up; exec sleep 1000") else { return };
+    let Some(mut bundle) = Bundle::of_script("echo up; exec sleep 1000") else {
+        return;
+    };
     bundle.add("/linux/namespaces", json!({ "type": "user" }));
     let map = |host: u32| json!([{ "containerID": 0, "hostID": host, "size": 65536 }]);
     bundle.config["linux"]["uidMappings"] = map(200_000);
@@ -193,8 +201,7 @@ fn a_time_namespace_has_the_offsets_of_the_configuration() {
     let why = "runc 1.1 does not know the time namespace";
     let Some(mut bundle) = Bundle::of_ours(why) else { return };
     bundle.add("/linux/namespaces", json!({ "type": "time" }));
-    bundle.config["linux"]["timeOffsets"] =
-        json!({ "monotonic": { "secs": 86400 }, "boottime": { "secs": 1_000_000, "nanosecs": 5 } });
+    bundle.config["linux"]["timeOffsets"] = json!({ "monotonic": { "secs": 86400 }, "boottime": { "secs": 1_000_000, "nanosecs": 5 } });
     let uptime = bundle.stdout_of("cut -d. -f1 /proc/uptime");
     assert!(uptime.parse::<u64>().unwrap() >= 1_000_000, "{uptime}");
     bundle.set_script("exec sleep 1000");
@@ -214,9 +221,9 @@ fn time_offsets_without_a_time_namespace_are_refused() {
 #[test]
 fn kernel_parameters_of_own_namespaces_are_set_and_those_of_the_host_refused() {
     let Some(mut bundle) = Bundle::new() else { return };
-    bundle.config["linux"]["sysctl"] =
-        json!({ "net.ipv4.ip_forward": "1", "kernel.shmmni": "4000", "fs.mqueue.msg_max": "11" });
-    let script = "cd /proc/sys; cat net/ipv4/ip_forward kernel/shmmni fs/mqueue/msg_max";
+    bundle.config["linux"]["sysctl"] = json!({ "net.ipv4.ip_forward": "1", "kernel.shmmni": "4000", "fs.mqueue.msg_max": "11" });
+    let script =
+        "cd /proc/sys; cat net/ipv4/ip_forward kernel/shmmni fs/mqueue/msg_max";
     assert_eq!(bundle.stdout_of(script), "1\n4000\n11");
     for of_the_host in ["kernel.panic", "vm.swappiness"] {
         bundle.config["linux"]["sysctl"] = json!({ of_the_host: "10" });

@@ -28,7 +28,13 @@ fn bundle_in(network: &Holder) -> Option<Bundle> {
 /// Returns what `ip` says of a link in the network namespace of a process.
 fn link(pid: impl std::fmt::Display, name: &str) -> String {
     let output = std::process::Command::new("nsenter")
-        .args([format!("--net=/proc/{pid}/ns/net").as_str(), "ip", "addr", "show", name])
+        .args([
+            format!("--net=/proc/{pid}/ns/net").as_str(),
+            "ip",
+            "addr",
+            "show",
+            name,
+        ])
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap()
@@ -38,10 +44,15 @@ fn link(pid: impl std::fmt::Display, name: &str) -> String {
 fn a_network_device_is_moved_keeps_its_addresses_and_is_up() {
     let Some(network) = network() else { return };
     let Some(mut bundle) = bundle_in(&network) else { return };
-    bundle.config["linux"]["netDevices"] = json!({ "kiste-one": { "name": "inside0" } });
+    bundle.config["linux"]["netDevices"] =
+        json!({ "kiste-one": { "name": "inside0" } });
     bundle.created();
     let found = link(bundle.pid(), "inside0");
-    assert_eq!(link(network.pid(), "kiste-one"), "", "it has left the runtime's namespace");
+    assert_eq!(
+        link(network.pid(), "kiste-one"),
+        "",
+        "it has left the runtime's namespace"
+    );
     for expected in ["10.9.8.7/24", "fd09::7/64", "mtu 1400", "state UP"] {
         assert!(found.contains(expected), "{expected}: {found}");
     }

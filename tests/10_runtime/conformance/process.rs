@@ -42,7 +42,10 @@ fn the_environment_and_the_arguments_are_exactly_those_of_the_configuration() {
 fn the_first_argument_is_looked_up_in_the_path_of_the_container() {
     let Some(mut bundle) = Bundle::new() else { return };
     fs::create_dir(bundle.rootfs().join("tools")).unwrap();
-    super::bundle::write_script(bundle.rootfs().join("tools/it"), "#!/bin/sh\necho found\n");
+    super::bundle::write_script(
+        bundle.rootfs().join("tools/it"),
+        "#!/bin/sh\necho found\n",
+    );
     bundle.config["process"]["args"] = json!(["it"]);
     bundle.config["process"]["env"] = json!(["PATH=/bin:/tools"]);
     bundle.run().assert_stdout("found");
@@ -62,8 +65,7 @@ fn a_process_without_arguments_is_refused() {
 #[test]
 fn user_group_additional_groups_and_umask_are_those_of_the_configuration() {
     let Some(mut bundle) = Bundle::new() else { return };
-    bundle.config["process"]["user"] =
-        json!({ "uid": 1000, "gid": 2000, "additionalGids": [2000, 5, 60000], "umask": 63 });
+    bundle.config["process"]["user"] = json!({ "uid": 1000, "gid": 2000, "additionalGids": [2000, 5, 60000], "umask": 63 });
     let found = bundle.stdout_of("id -u; id -g; grep Groups /proc/self/status; umask");
     assert_eq!(found, "1000\n2000\nGroups:\t5 2000 60000 \n0077");
 }
@@ -209,7 +211,8 @@ fn the_scheduler_of_the_process_is_that_of_the_configuration() {
     let why = "runc 1.1 ignores the scheduler";
     let Some(mut bundle) = Bundle::of_ours(why) else { return };
     bundle.set_script("echo up; exec sleep 1000");
-    bundle.config["process"]["scheduler"] = json!({ "policy": "SCHED_BATCH", "nice": 5 });
+    bundle.config["process"]["scheduler"] =
+        json!({ "policy": "SCHED_BATCH", "nice": 5 });
     bundle.started();
     bundle.wait_for_output("up");
     let pid = bundle.pid();
@@ -257,7 +260,8 @@ fn a_personality_has_a_domain_and_it_is_set() {
 fn a_memory_policy_has_a_known_mode() {
     let why = "runc 1.1 does not know memoryPolicy";
     let Some(mut bundle) = Bundle::of_ours(why) else { return };
-    bundle.config["linux"]["memoryPolicy"] = json!({ "mode": "MPOL_BIND", "nodes": "0" });
+    bundle.config["linux"]["memoryPolicy"] =
+        json!({ "mode": "MPOL_BIND", "nodes": "0" });
     let map = bundle.stdout_of("head -1 /proc/self/numa_maps | cut -d' ' -f2");
     assert_eq!(map, "bind:0");
     for wrong in [json!({ "nodes": "0" }), json!({ "mode": "MPOL_NOSUCH" })] {

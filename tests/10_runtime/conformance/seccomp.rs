@@ -51,7 +51,8 @@ fn a_filter_holds_without_no_new_privileges_too() {
     let Some(mut bundle) = Bundle::new() else { return };
     bundle.config["process"]["noNewPrivileges"] = json!(false);
     bundle.config["linux"]["seccomp"] = filter(refuse(&MKDIR));
-    let found = bundle.stdout_of("grep -E '^(NoNew|Seccomp:)' /proc/self/status; mkdir /x; :");
+    let found =
+        bundle.stdout_of("grep -E '^(NoNew|Seccomp:)' /proc/self/status; mkdir /x; :");
     assert_eq!(found, "NoNewPrivs:\t0\nSeccomp:\t2");
     assert!(!bundle.rootfs().join("x").exists());
 }
@@ -64,7 +65,8 @@ fn an_incomplete_or_unknown_filter_is_refused() {
     let mut unknown_architecture = filter(refuse(&MKDIR));
     unknown_architecture["architectures"] = json!(["SCMP_ARCH_NOSUCH"]);
     let mut unknown_operator = refuse(&MKDIR);
-    unknown_operator["args"] = json!([{ "index": 0, "value": 1, "op": "SCMP_CMP_NOSUCH" }]);
+    unknown_operator["args"] =
+        json!([{ "index": 0, "value": 1, "op": "SCMP_CMP_NOSUCH" }]);
     let mut wrong = vec![
         unknown_default,
         unknown_architecture,
@@ -137,7 +139,8 @@ fn the_agent_receives_the_state_of_the_process_once_and_the_filters_descriptor()
     assert!(sent["ociVersion"].is_string(), "{sent}");
     assert_is_state(&sent["state"], &bundle);
     assert!(!socket.has_connection(), "one connection");
-    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&descriptors[0]));
+    let link =
+        format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&descriptors[0]));
     let target = std::fs::read_link(link).unwrap();
     assert_eq!(target.to_str(), Some("anon_inode:seccomp notify"));
     bundle.call(&["delete", "--force", ID]).exits(0);

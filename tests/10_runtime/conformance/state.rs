@@ -50,9 +50,8 @@ fn the_pid_is_that_of_the_container_process_as_the_host_sees_it() {
     bundle.call(&["start", ID]).exits(0);
     bundle.wait_for_output("up");
     assert_eq!(bundle.pid(), pid);
-    let command = eventually(|| {
-        (host::status_field(pid, "Name") == "sleep").then_some(())
-    });
+    let command =
+        eventually(|| (host::status_field(pid, "Name") == "sleep").then_some(()));
     assert!(command.is_some(), "it runs the command");
 }
 
@@ -70,7 +69,8 @@ fn the_status_is_running_after_start_and_stopped_after_the_end() {
 fn the_bundle_is_an_absolute_path_even_if_a_relative_one_was_given() {
     let Some(bundle) = Bundle::of_script("sleep 1000") else { return };
     bundle.write();
-    let ran = bundle.spawn("relative", &["create", "--bundle", ".", ID]).wait().unwrap();
+    let ran =
+        bundle.spawn("relative", &["create", "--bundle", ".", ID]).wait().unwrap();
     assert!(ran.success(), "{:?}", bundle.printed("relative", 0));
     assert_eq!(bundle.state()["bundle"], bundle.dir().to_str().unwrap());
 }
