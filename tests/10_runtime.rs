@@ -2,6 +2,10 @@
 
 use kiste_tests::{Fixture, step};
 
+#[path = "10_runtime/attacks.rs"]
+mod attacks;
+#[path = "10_runtime/conformance.rs"]
+mod conformance;
 #[path = "10_runtime/containerd.rs"]
 mod containerd;
 #[path = "10_runtime/cri.rs"]
