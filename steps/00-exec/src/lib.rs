@@ -41,5 +41,5 @@ pub use nix::sched::CloneFlags;
 pub use pid_file::PidFile;
 pub use process::Process;
 pub use signals::{Received, Signals, stop_self};
-pub use spawn::Spawn;
+pub use spawn::{CLONE_NEWTIME, Spawn};
 pub use status::Status;

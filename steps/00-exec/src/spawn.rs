@@ -19,6 +19,9 @@ use crate::process::Process;
 use crate::signals::Signals;
 use crate::sys::{self, Cloned, Parent};
 
+/// clone3(2), CLONE_NEWTIME, which nix does not have: time_namespaces(7).
+pub const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
+
 /// A closure that the parent calls with the child's pid, while the child waits.
 pub(crate) type ForChild<'a> = Box<dyn FnOnce(Pid) -> Result<()> + 'a>;
 
@@ -186,8 +189,9 @@ impl<'a> Spawn<'a> {
             .namespaces
             .iter_names()
             .map(|(name, _)| name.trim_start_matches("CLONE_"));
-        let names: Vec<_> =
-            namespaces.chain(self.cgroup.map(|_| "INTO_CGROUP")).collect();
+        let time = self.namespaces.contains(CLONE_NEWTIME).then_some("NEWTIME");
+        let cgroup = self.cgroup.map(|_| "INTO_CGROUP");
+        let names: Vec<_> = namespaces.chain(time).chain(cgroup).collect();
         if names.is_empty() { "no new namespace".into() } else { names.join("|") }
     }
 

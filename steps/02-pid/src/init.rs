@@ -43,6 +43,7 @@ fn run(
     let child = Spawn::new(CloneFlags::empty())
         .below_init(parent)
         .spawn(|init| exec::become_command_after(command, before_exec, init))?;
+    before_exec.confine.map_or(Ok(()), |confine| confine())?;
     parent.send_started()?;
     loop {
         wait_for(&signals)?;

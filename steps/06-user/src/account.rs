@@ -23,7 +23,7 @@ pub struct User {
 
 /// A user or group, by name or by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum UserName {
+pub(crate) enum UserName {
     Number(u32),
     Text(String),
 }
@@ -155,7 +155,7 @@ impl UserName {
         }
     }
 
-    fn gid(&self, groups: &str) -> Result<u32> {
+    pub(crate) fn gid(&self, groups: &str) -> Result<u32> {
         match self {
             UserName::Number(gid) => Ok(*gid),
             UserName::Text(name) => entries(groups)
@@ -203,7 +203,7 @@ fn unknown(kind: &str, name: &str, file: &str) -> anyhow::Error {
 const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// Reads a file of the image. A missing file counts as an empty one.
-fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
+pub(crate) fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let opened = match inside::open(root, Path::new(path)) {
         Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {
             return Ok(String::new());

@@ -56,7 +56,7 @@ impl Sysctl {
             !["", ".", ".."].contains(&part) && !part.contains(['/', '\0'])
         };
         if path.contains('/')
-            && path.split('/').all(|part| is_part(part))
+            && path.split('/').all(is_part)
             && !name.contains("//")
         {
             return Ok(Sysctl { name, value: value.into() });
