@@ -13,6 +13,8 @@ use crate::channel::Channel;
 pub struct BeforeExec<'a> {
     /// The descriptors that the command inherits, besides the standard streams.
     pub inherited: Vec<BorrowedFd<'a>>,
+    /// Other descriptors that [`BeforeExec::confine`] needs. The exec closes them.
+    pub kept: Vec<BorrowedFd<'a>>,
     /// The go-ahead for which the process waits once its program is found.
     pub gate: Gate<'a>,
     /// The last thing that happens before execve: it takes away the rights that only
@@ -39,7 +41,7 @@ impl<'a> BeforeExec<'a> {
             Gate::Fifo(fifo) => Some(fifo),
         };
         let own = std::iter::once(parent.as_fd()).chain(gate);
-        own.chain(self.inherited.iter().copied()).collect()
+        own.chain(self.inherited.iter().chain(&self.kept).copied()).collect()
     }
 
     /// Reports a failure after the go-ahead to the process that has given it: the

@@ -50,8 +50,24 @@ impl Terminal {
     // Task 4.3: ptmx of the new devpts, so that the terminal has a name inside:
     // /dev/pts/0.
     pub fn open(self, root: BorrowedFd<'_>, parent: &Channel) -> Result<()> {
+        if let Some(terminal) = self.open_without_console(root, parent)? {
+            dev::console(root, &terminal)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a terminal as [`Terminal::open`] does, but does not mount it on
+    /// /dev/console: for a further process of a container.
+    ///
+    /// # Errors
+    /// As [`Terminal::open`].
+    pub fn open_without_console(
+        self,
+        root: BorrowedFd<'_>,
+        parent: &Channel,
+    ) -> Result<Option<OwnedFd>> {
         if !self.exists() {
-            return Ok(());
+            return Ok(None);
         }
         let ptmx = inside::open(root, Path::new("/dev/pts/ptmx"))?;
         let master = kit::call(
@@ -79,8 +95,8 @@ impl Terminal {
             "the child must lead a session of its own before it takes a terminal",
         )?;
         self.connect(&terminal)?;
-        dev::console(root, &terminal)?;
-        parent.send_descriptor(master.as_fd())
+        parent.send_descriptor(master.as_fd())?;
+        Ok(Some(terminal))
     }
     // ANCHOR_END: open
 

@@ -2,11 +2,16 @@
 
 mod create;
 mod delete;
+mod exec;
+mod features;
 mod kill;
 mod list;
+mod ps;
 mod run;
+mod spec;
 mod start;
 mod state;
+mod unsupported;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,6 +83,8 @@ enum Verb {
     Run(run::Run),
     /// Let the command of a created container run
     Start(start::Start),
+    /// Run a further command in a container
+    Exec(exec::Exec),
     /// Print the state of a container as JSON
     State(state::PrintState),
     /// Send a signal to a container
@@ -86,6 +93,18 @@ enum Verb {
     Delete(delete::Delete),
     /// List the containers
     List(list::List),
+    /// List the processes of a container
+    Ps(ps::Ps),
+    /// Write an example of config.json
+    Spec(spec::Spec),
+    /// Print what this runtime can do, as JSON
+    Features(features::Features),
+    /// Not supported
+    #[command(hide = true)]
+    Checkpoint(unsupported::Unsupported),
+    /// Not supported
+    #[command(hide = true)]
+    Restore(unsupported::Unsupported),
 }
 
 /// The verbs that start a process which may come to execute this program's file.
@@ -113,10 +132,16 @@ impl Verb {
             Verb::Create(verb) => verb.run(global),
             Verb::Run(verb) => verb.run(global),
             Verb::Start(verb) => verb.run(global),
+            Verb::Exec(verb) => verb.run(global),
             Verb::State(verb) => verb.run(global),
             Verb::Kill(verb) => verb.run(global),
             Verb::Delete(verb) => verb.run(global),
             Verb::List(verb) => verb.run(global),
+            Verb::Ps(verb) => verb.run(global),
+            Verb::Spec(verb) => verb.run(),
+            Verb::Features(verb) => verb.run(),
+            Verb::Checkpoint(verb) => verb.run("checkpoint"),
+            Verb::Restore(verb) => verb.run("restore"),
         }
     }
 }
@@ -135,7 +160,7 @@ fn for_engines(failure: Failure, verb: &Verb) -> Failure {
         }
         false => failure,
     };
-    if !matches!(verb, Verb::Run(_)) {
+    if !matches!(verb, Verb::Run(_) | Verb::Exec(_)) {
         code = 1;
     }
     let failure = failure.with_exit_code(code);

@@ -17,6 +17,8 @@ mod console;
 mod exec_fifo;
 mod hooks;
 mod inside;
+mod join;
+mod listener;
 mod log;
 mod outside;
 mod plan;

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use crate::exec_fifo::ExecFifo;
 use crate::hooks::Point;
+use crate::listener::Connection;
 use crate::log::Log;
 use crate::plan::Plan;
 use crate::state::{Phase, State, Status};
@@ -69,14 +70,15 @@ fn started(
     state: &OnceCell<State>,
 ) -> Result<(Child, State)> {
     let cgroup = Cgroup::create(&plan.cgroup, &Limits::default(), run_dir)?; // 05: its limits
+    let listener = Connection::of(&plan.process)?; // 09: of system calls
     let namespaces = &plan.namespaces;
     let mut spawn = Spawn::new(namespaces.new)
         .job(Job::Session)
         .on_parent_death(way.on_parent_death)
         .into_cgroup(cgroup.as_fd()) // 05: v2: it starts in it
         .before_start(|child| {
-            let state = state.get_or_init(|| plan.state(child)); // for later commands
-            run_dir.write_state(&to_json(state)?)?;
+            note(plan, run_dir, state, child)?; // for later commands
+            plan.process.prepare(child)?; // 09: what only we may set
             namespaces.ids.write(child, []) // 06: its ids outside
         })
         .at_sync_point(|_| {
@@ -91,7 +93,9 @@ fn started(
         });
     }
     let mut child = spawn
-        .spawn(|parent| inside::become_command(plan, way, &cgroup, state, parent))
+        .spawn(|parent| {
+            inside::become_command(plan, way, &cgroup, listener.as_ref(), parent)
+        })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
 
     way.handover.hand_over(&mut child)?;
@@ -104,13 +108,10 @@ fn started(
 // ANCHOR_END: outside
 
 impl Plan {
-    fn state(&self, child: Pid) -> State {
-        // The child is ours and waits, so it can be examined.
+    /// Returns the state of the container whose first process has this id here.
+    pub(crate) fn state(&self, pid: i32) -> State {
         let process =
-            ProcessIdentity::of_process(child.as_raw()).unwrap_or_else(|_| {
-                let pid = child.as_raw();
-                ProcessIdentity { pid, start_time: 0, boot: None, namespaces: None }
-            });
+            ProcessIdentity { pid, start_time: 0, boot: None, namespaces: None };
         State {
             process,
             oci_version: self.oci_version.clone(),
@@ -126,8 +127,21 @@ impl Plan {
     }
 }
 
+/// Writes the state while the first process waits.
+fn note(
+    plan: &Plan,
+    run_dir: &RunDir,
+    state: &OnceCell<State>,
+    child: Pid,
+) -> Result<()> {
+    let process = ProcessIdentity::of_process(child.as_raw())?;
+    let noted = State { process, ..plan.state(child.as_raw()) };
+    let noted = state.get_or_init(|| noted);
+    run_dir.write_state(&to_json(noted)?)
+}
+
 /// Returns the state for the stdin of a hook.
-pub(crate) fn hook_state(state: &OnceCell<State>, status: Status) -> String {
+fn hook_state(state: &OnceCell<State>, status: Status) -> String {
     state.get().map(|state| state.for_hook(status)).unwrap_or_default()
 }
 

@@ -1,7 +1,8 @@
 //! The plan of a container, made from its config.json: one file for each section.
 
 mod namespaces;
-mod process;
+pub(crate) mod process;
+pub(crate) mod seccomp;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use kit::{Failure, FailureKind, Id, Result};
 use mount::Request;
 use oci_spec::runtime::{Linux, Spec};
 use pivot_root::{Access, Rootfs};
+use security::Sysctl;
 use user::{Helpers, Keyring};
 use uts::HostName;
 
@@ -18,7 +20,7 @@ use crate::bundle::Bundle;
 use crate::hooks::Hooks;
 use crate::simple_mounts;
 
-pub(crate) use namespaces::{CgroupNamespace, Namespaces};
+pub(crate) use namespaces::{CgroupNamespace, NEWTIME, Namespaces};
 pub(crate) use process::Process;
 
 /// The plan of a container: the values of all rooms.
@@ -36,6 +38,9 @@ pub struct Plan {
     pub(crate) mounts: Vec<Request>,
     pub(crate) cgroup: Placement,
     pub(crate) process: Process,
+    pub(crate) sysctls: Vec<Sysctl>,
+    pub(crate) masked_paths: Vec<PathBuf>,
+    pub(crate) readonly_paths: Vec<PathBuf>,
     pub(crate) hooks: Hooks,
 }
 
@@ -48,6 +53,7 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
     let spec = &bundle.spec;
     let linux = spec.linux().clone().unwrap_or_default();
     let process = process(spec, &linux)?;
+    let namespaces = namespaces::plan(&linux, &helpers())?;
     let mounts = simple_mounts::requests(spec, &bundle.directory)?;
     let cgroup = Placement {
         parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
@@ -65,22 +71,41 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
             .collect(),
         bundle: bundle.directory.clone(),
         rootfs: rootfs(bundle)?,
-        namespaces: namespaces::plan(&linux, &helpers())?,
+        sysctls: sysctls(&linux, &namespaces)?,
+        namespaces,
         hostname: name("hostname", spec.hostname().as_deref())?,
         domainname: name("domainname", spec.domainname().as_deref())?,
         keyring,
         mounts: pivot_root::with_workdir(mounts, process.command.workdir.as_deref()),
         cgroup,
         process,
+        masked_paths: paths(linux.masked_paths()),
+        readonly_paths: paths(linux.readonly_paths()),
         hooks: Hooks::of(spec)?,
     })
 }
 
-fn process(spec: &Spec, _linux: &Linux) -> Result<Process> {
-    match spec.process() {
-        Some(process) => process::plan(process),
-        None => Err(invalid("process: config.json has none")),
-    }
+/// Makes the plan of the container's own process.
+pub(crate) fn process(spec: &Spec, linux: &Linux) -> Result<Process> {
+    let Some(process) = spec.process() else {
+        return Err(invalid("process: config.json has none"));
+    };
+    process::plan(process, linux)
+}
+
+fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Sysctl>> {
+    let sorted: BTreeMap<_, _> = linux.sysctl().iter().flatten().collect();
+    let sysctl = |(name, value): (&String, &String)| {
+        let sysctl = Sysctl::new(name, value)
+            .map_err(|why| invalid(format_args!("linux.sysctl: {why}")))?;
+        sysctl.check(namespaces.kinds())?;
+        Ok(sysctl)
+    };
+    sorted.into_iter().map(sysctl).collect()
+}
+
+fn paths(section: &Option<Vec<String>>) -> Vec<PathBuf> {
+    section.iter().flatten().map(PathBuf::from).collect()
 }
 
 fn rootfs(bundle: &Bundle) -> Result<Rootfs> {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use kit::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use container::{Container, ids, is_not_found};
+pub(crate) use container::{Container, Init, ids, is_not_found};
 pub(crate) use status::Status;
 
 /// The version of the runtime specification that this runtime implements.

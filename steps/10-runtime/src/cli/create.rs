@@ -1,12 +1,13 @@
 //! `create`: makes a container, whose command then waits for `start`.
 
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use exec::OnParentDeath;
 use kit::{Durability, ExplainArgs, Failure, FailureKind, Hint, Id, Result, RunDir};
 use nix::errno::Errno;
+use pivot_root::Terminal;
 use user::Keyring;
 
 use crate::bundle::{Bundle, CONFIG};
@@ -47,7 +48,7 @@ pub(crate) struct Options {
     no_new_keyring: bool,
     /// Pass on this many descriptors, after those of LISTEN_FDS
     #[arg(long, value_name = "N", default_value = "0")]
-    preserve_fds: u32,
+    pub preserve_fds: u32,
     /// The name of the container: letters, digits and `_+-.`
     pub id: Id,
 }
@@ -56,7 +57,7 @@ impl Create {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
         let options = &self.options;
-        let inherited = options.inherited()?;
+        let inherited = inherited(options.preserve_fds)?;
         let (bundle, plan) = options.plan()?;
         options.check_console(&plan, Detached::Yes)?;
         let run_dir = options.make_directory(global, &bundle)?;
@@ -98,37 +99,10 @@ impl Options {
         Ok((bundle, plan))
     }
 
-    /// Returns the descriptors that the container inherits: those of LISTEN_FDS
-    /// (sd_listen_fds(3)), then those of `--preserve-fds`. All others of the caller are
-    /// closed by the next exec, that of a hook for example.
-    pub fn inherited(&self) -> Result<Vec<BorrowedFd<'static>>> {
-        let count = number_of(std::env::var_os("LISTEN_FDS")) + self.preserve_fds;
-        let descriptor = |number: u32| {
-            sys::passed_descriptor(number as i32).ok_or_else(|| {
-                let what = format!("--preserve-fds: descriptor {number} is not open");
-                Failure::new(what).with_kind(FailureKind::Usage).into()
-            })
-        };
-        let inherited = (3..3 + count).map(descriptor).collect();
-        sys::close_on_exec_from(3)?;
-        inherited
-    }
-
     /// Checks that somebody gets the other end of the container's terminal.
     pub fn check_console(&self, plan: &Plan, detached: Detached) -> Result<()> {
-        let has_terminal = plan.process.terminal.exists();
-        let what = match (&self.console_socket, has_terminal, detached) {
-            (None, true, Detached::Yes) => {
-                "process.terminal: cannot allocate a terminal without --console-socket: this command \
-                 ends before the container does"
-            }
-            (Some(_), false, _) => {
-                "--console-socket: cannot be used, since config.json asks for no terminal"
-            }
-            _ => return Ok(()),
-        };
-        let failure = Failure::new(what).with_kind(FailureKind::Usage);
-        Err(failure.hint("set process.terminal in config.json accordingly").into())
+        let socket = self.console_socket.as_deref();
+        check_console(socket, plan.process.terminal, detached)
     }
 
     /// Makes and locks the container's directory, with a copy of config.json.
@@ -161,4 +135,40 @@ impl Options {
             pid_file: self.pid_file.clone(),
         }
     }
+}
+
+/// Returns the descriptors that the process inherits: those of LISTEN_FDS
+/// (sd_listen_fds(3)), then those of `--preserve-fds`. All others of the caller are
+/// closed by the next exec, that of a hook for example.
+pub(crate) fn inherited(preserved: u32) -> Result<Vec<BorrowedFd<'static>>> {
+    let count = number_of(std::env::var_os("LISTEN_FDS")) + preserved;
+    let descriptor = |number: u32| {
+        sys::passed_descriptor(number as i32).ok_or_else(|| {
+            let what = format!("--preserve-fds: descriptor {number} is not open");
+            Failure::new(what).with_kind(FailureKind::Usage).into()
+        })
+    };
+    let inherited = (3..3 + count).map(descriptor).collect();
+    sys::close_on_exec_from(3)?;
+    inherited
+}
+
+/// Checks that somebody gets the other end of a terminal.
+pub(crate) fn check_console(
+    socket: Option<&Path>,
+    terminal: Terminal,
+    detached: Detached,
+) -> Result<()> {
+    let what = match (socket, terminal.exists(), detached) {
+        (None, true, Detached::Yes) => {
+            "cannot allocate a terminal without --console-socket: this command ends before \
+             the process does"
+        }
+        (Some(_), false, _) => {
+            "--console-socket cannot be used: the process asks for no terminal"
+        }
+        _ => return Ok(()),
+    };
+    let failure = Failure::new(what).with_kind(FailureKind::Usage);
+    Err(failure.hint("set process.terminal in config.json accordingly").into())
 }

@@ -6,7 +6,7 @@ use exec::OnParentDeath;
 use kit::{ExplainArgs, Result, RunDir};
 
 use crate::cli::Global;
-use crate::cli::create::{Detached, Options};
+use crate::cli::create::{Detached, Options, inherited};
 use crate::cli::delete::destroy;
 use crate::hooks::Point;
 use crate::outside::{self, Way};
@@ -37,7 +37,7 @@ impl Run {
             true => (Detached::Yes, OnParentDeath::KeepRunning),
             false => (Detached::No, OnParentDeath::Kill),
         };
-        let inherited = options.inherited()?;
+        let inherited = inherited(options.preserve_fds)?;
         let (bundle, plan) = options.plan()?;
         options.check_console(&plan, detached)?;
         let run_dir = options.make_directory(global, &bundle)?;

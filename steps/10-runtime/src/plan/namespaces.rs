@@ -50,7 +50,12 @@ pub(crate) const NEWTIME: CloneFlags =
 impl Namespaces {
     /// Tells whether the process gets a new namespace of this kind, or enters one.
     pub fn has(&self, kind: CloneFlags) -> bool {
-        self.new.contains(kind) || self.joined.iter().any(|it| it.kinds.contains(kind))
+        self.kinds().contains(kind)
+    }
+
+    /// The kinds of all namespaces that are not the runtime's.
+    pub fn kinds(&self) -> CloneFlags {
+        self.joined.iter().fold(self.new, |kinds, it| kinds | it.kinds)
     }
 
     /// Tells whether an intermediate process has to enter namespaces first.

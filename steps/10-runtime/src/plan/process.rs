@@ -1,14 +1,27 @@
 //! The section `process`:
 //! <https://github.com/opencontainers/runtime-spec/blob/main/config.md#process>
 
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+use std::path::Path;
+
 use exec::Command;
 use kit::Result;
-use oci_spec::runtime::Process as Section;
+use nix::unistd::Pid;
+use oci_spec::runtime::{
+    Capability as Name, Linux, LinuxCapabilities, PosixRlimit, Process as Section,
+};
 use pivot_root::Terminal;
 use rustix::termios::Winsize;
+use security::seccomp::{Filter, Listener};
+use security::{
+    AppArmorProfile, Capabilities, CapabilitySet, Confinement, NoNewPrivs, OomScoreAdj,
+    Rlimit, refuse_duplicates,
+};
 use user::Account;
 
 use crate::plan::invalid;
+use crate::plan::seccomp;
 
 /// The process that a container or an exec starts.
 #[derive(Clone, Debug)]
@@ -19,40 +32,142 @@ pub(crate) struct Process {
     pub account: Account,
     /// The terminal that it gets, or that it gets none.
     pub terminal: Terminal,
+    /// Its capabilities and its filter of system calls.
+    pub confinement: Confinement,
+    /// The listener of that filter.
+    pub listener: Option<Listener>,
+    /// Its resource limits.
+    pub rlimits: Vec<Rlimit>,
+    /// The preference of the kernel when memory runs out.
+    pub oom_score_adj: Option<OomScoreAdj>,
+    /// Its AppArmor profile.
+    pub apparmor: Option<AppArmorProfile>,
 }
 
 /// The file mode creation mask, unless config.json has one.
 const UMASK: u32 = 0o022;
 
-pub(crate) fn plan(section: &Section) -> Result<Process> {
+/// Makes the plan of a process in a container of this configuration.
+///
+/// # Errors
+/// When a value is invalid.
+pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
+    let (filter, listener) = seccomp::plan(linux.seccomp().as_ref())?;
+    let user = section.user();
+    let groups = user.additional_gids().clone().unwrap_or_default();
+    let oom_score_adj = section.oom_score_adj().map(|it| OomScoreAdj::new(it.into()));
+    Ok(Process {
+        command: command(section)?,
+        account: Account { groups, ..Account::of_id(user.uid(), user.gid()) },
+        terminal: terminal(section),
+        confinement: confinement(section, filter)?,
+        listener,
+        rlimits: rlimits(section.rlimits().as_deref().unwrap_or_default())?,
+        oom_score_adj: oom_score_adj
+            .transpose()
+            .map_err(|why| invalid(format_args!("process.oomScoreAdj: {why}")))?,
+        apparmor: apparmor(section.apparmor_profile().as_deref())?,
+    })
+}
+
+fn command(section: &Section) -> Result<Command> {
     let argv = section.args().clone().unwrap_or_default();
     if argv.is_empty() {
-        return Err(invalid("process.args: config.json has no command"));
+        return Err(invalid("process.args: there is no command"));
     }
     if !section.cwd().is_absolute() {
+        let cwd = section.cwd();
         return Err(invalid(format_args!(
-            "process.cwd {:?}: it must be an absolute path",
-            section.cwd()
+            "process.cwd {cwd:?}: it must be an absolute path"
         )));
     }
-    let user = section.user();
-    let command = Command {
+    Ok(Command {
         argv: argv.into_iter().map(Into::into).collect(),
         env: section.env().iter().flatten().map(Into::into).collect(),
         workdir: Some(section.cwd().clone()),
-        umask: Some(user.umask().unwrap_or(UMASK)),
-    };
-    let groups = user.additional_gids().clone().unwrap_or_default();
-    let account = Account { groups, ..Account::of_id(user.uid(), user.gid()) };
+        umask: Some(section.user().umask().unwrap_or(UMASK)),
+    })
+}
+
+fn terminal(section: &Section) -> Terminal {
     let size = section.console_size().as_ref().map(|size| Winsize {
         ws_row: size.height() as u16,
         ws_col: size.width() as u16,
         ws_xpixel: 0,
         ws_ypixel: 0,
     });
-    let terminal = match section.terminal() {
+    match section.terminal() {
         Some(true) => Terminal::of_size(size),
         _ => Terminal::none(),
+    }
+}
+
+fn confinement(section: &Section, filter: Option<Filter>) -> Result<Confinement> {
+    let no_new_privs = match section.no_new_privileges() {
+        Some(true) => NoNewPrivs::Set,
+        _ => NoNewPrivs::Unset,
     };
-    Ok(Process { command, account, terminal })
+    let capabilities = section.capabilities().as_ref();
+    let capabilities = capabilities.map(capability_sets).transpose()?;
+    let capabilities = capabilities.unwrap_or_default();
+    Ok(Confinement { capabilities, no_new_privs, filter })
+}
+
+/// Returns the five sets. A set that config.json does not have is empty.
+fn capability_sets(section: &LinuxCapabilities) -> Result<Capabilities> {
+    Ok(Capabilities {
+        bounding: capability_set(section.bounding())?,
+        effective: capability_set(section.effective())?,
+        permitted: capability_set(section.permitted())?,
+        inheritable: capability_set(section.inheritable())?,
+        ambient: capability_set(section.ambient())?,
+    })
+}
+
+fn capability_set(names: &Option<HashSet<Name>>) -> Result<CapabilitySet> {
+    let names = names.iter().flatten();
+    let parsed = names.map(|name| name.to_string().parse().map_err(invalid));
+    parsed.collect()
+}
+
+fn rlimits(section: &[PosixRlimit]) -> Result<Vec<Rlimit>> {
+    let limit = |it: &PosixRlimit| {
+        Rlimit::new(&it.typ().to_string(), it.soft(), it.hard())
+            .map_err(|why| invalid(format_args!("process.rlimits: {why}")))
+    };
+    let limits = section.iter().map(limit).collect::<Result<Vec<_>>>()?;
+    refuse_duplicates(&limits)?;
+    Ok(limits)
+}
+
+fn apparmor(profile: Option<&str>) -> Result<Option<AppArmorProfile>> {
+    let Some(profile) = profile.filter(|it| !it.is_empty()) else { return Ok(None) };
+    let profile: AppArmorProfile = profile
+        .parse()
+        .map_err(|why| invalid(format_args!("process.apparmorProfile: {why}")))?;
+    profile.check()?;
+    Ok(Some(profile))
+}
+
+impl Process {
+    /// In the parent, while the child waits: sets what the child itself may not.
+    ///
+    /// # Errors
+    /// When the caller may not, either.
+    pub fn prepare(&self, child: Pid) -> Result<()> {
+        self.oom_score_adj.map_or(Ok(()), |it| it.set(child))?;
+        self.rlimits.iter().try_for_each(|limit| limit.allow(child))
+    }
+
+    /// In the child: sets the label that a security module gives it at the exec.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_label(&self) -> Result<()> {
+        let Some(profile) = &self.apparmor else { return Ok(()) };
+        let proc = kit::call("the container's own", "open", "/proc", || {
+            kit::open_directory(Path::new("/proc"))
+        })?;
+        profile.set_on_exec(proc.as_fd())
+    }
 }
