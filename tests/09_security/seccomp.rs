@@ -6,3 +6,5 @@ mod calls;
 mod default_profile;
 #[path = "seccomp/libseccomp.rs"]
 mod libseccomp;
+#[path = "seccomp/random_profiles.rs"]
+mod random_profiles;

@@ -13,6 +13,7 @@ mod apparmor;
 mod args;
 mod capabilities;
 mod capability_set;
+pub mod cli;
 mod confinement;
 mod devices;
 mod doctor;

@@ -104,6 +104,14 @@ impl Arch {
         }
     }
 
+    /// Returns the architecture of the machines that run this ABI and the others.
+    pub fn machine(self) -> Arch {
+        match self {
+            Arch::X86_64 | Arch::X86 | Arch::X32 => Arch::X86_64,
+            Arch::Aarch64 | Arch::Arm => Arch::Aarch64,
+        }
+    }
+
     /// Returns the width of arguments. An x32 program passes 64-bit registers, but
     /// libseccomp compares their lower halves, and so do all profiles.
     pub fn width(self) -> Width {

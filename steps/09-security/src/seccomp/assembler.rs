@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::filter::Instruction;
-use super::operations as op;
+use super::instruction::{self as op, Instruction};
 
 /// The longest conditional jump is 255 instructions. Two more may come between an
 /// instruction and its targets, one for each.

@@ -6,9 +6,10 @@ use kit::{Failure, Result};
 
 use super::arch::{Arch, Width, X32_BIT};
 use super::assembler::{Assembler, Label};
-use super::filter::{Filter, Instruction};
+use super::filter::Filter;
+use super::instruction as op;
+use super::instruction::Instruction;
 use super::matches::{Match, Matches};
-use super::operations as op;
 use super::profile::{Action, Comparison, Condition, Profile};
 
 /// The offsets in `struct seccomp_data` (seccomp(2)).
@@ -235,3 +236,6 @@ fn flags(profile: &Profile) -> u32 {
     };
     profile.flags.0 | listener | esrch
 }
+
+#[cfg(test)]
+mod tests;

@@ -206,6 +206,12 @@ fn errno(number: Option<u32>, name: Option<&str>) -> Result<Option<u32>> {
     };
     // The numbers of Linux end at 133, EHWPOISON.
     let named = (1..=133).find(|it| format!("{:?}", Errno::from_raw(*it)) == name);
-    let unknown = || Failure::new(format_args!("seccomp: unknown errno {name:?}"));
+    let unknown = || {
+        Failure::new(format_args!("seccomp: unknown errno {name:?}"))
+            .hint("for example \"EPERM\"; `man 3 errno` lists the names")
+    };
     Ok(Some(named.ok_or_else(unknown)? as u32))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,21 +5,8 @@ use std::os::fd::OwnedFd;
 use kit::{Failure, Hint, Result};
 use nix::errno::Errno;
 
+use super::instruction::Instruction;
 use super::sys::{self, Loaded};
-
-/// An instruction of classic BPF: `struct sock_filter` of `linux/filter.h`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Instruction {
-    /// The operation.
-    pub code: u16,
-    /// The instructions to skip if the comparison holds.
-    pub jt: u8,
-    /// The instructions to skip otherwise.
-    pub jf: u8,
-    /// The operand.
-    pub k: u32,
-}
 
 /// A compiled filter, and the flags of seccomp(2) with which it is loaded.
 ///

@@ -4,8 +4,7 @@
 
 use kit::{Failure, Result};
 
-use super::filter::Instruction;
-use super::operations as op;
+use super::instruction::{self as op, Instruction};
 
 /// A system call as a filter sees it: `struct seccomp_data` of seccomp(2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

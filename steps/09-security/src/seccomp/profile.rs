@@ -173,11 +173,10 @@ impl Action {
     /// If there is no such action, if it takes no number, or if the number is too large.
     pub fn from_oci(name: &str, number: Option<u32>) -> Result<Action> {
         let with_number = || {
-            u16::try_from(number.unwrap_or(libc::EPERM as u32)).map_err(|_| {
-                Failure::new(format_args!(
-                    "seccomp: errnoRet {} of {name} is larger than 65535",
-                    number.unwrap_or_default()
-                ))
+            let number = number.unwrap_or(libc::EPERM as u32);
+            u16::try_from(number).map_err(|_| {
+                Failure::new(format_args!("seccomp: errnoRet {number} of {name}"))
+                    .hint("the kernel takes 16 bits: at most 65535")
             })
         };
         let action = match name {

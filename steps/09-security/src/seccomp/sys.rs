@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-use super::filter::Instruction;
+use super::instruction::Instruction;
 
 /// A filter is loaded; the descriptor of its listener, if it has one.
 pub struct Loaded(pub Option<OwnedFd>);

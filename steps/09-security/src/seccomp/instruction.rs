@@ -1,5 +1,19 @@
-//! The operations of classic BPF that a filter uses
+//! An instruction of classic BPF, and the operations that a filter uses
 //! ([bpf_common.h](https://git.kernel.org/pub/scm/linux/kernel/git/torvalds/linux.git/tree/include/uapi/linux/bpf_common.h)).
+
+/// An instruction of classic BPF: `struct sock_filter` of `linux/filter.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Instruction {
+    /// The operation.
+    pub code: u16,
+    /// The instructions to skip if the comparison holds.
+    pub jt: u8,
+    /// The instructions to skip otherwise.
+    pub jf: u8,
+    /// The operand.
+    pub k: u32,
+}
 
 /// Loads a 32-bit word of `struct seccomp_data`: `ld [k]`.
 pub const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
