@@ -57,7 +57,6 @@ fn run(
         }
     }
 }
-// ANCHOR_END: run
 
 /// Starts the command below the init. By then the init has given up what the command
 /// must not have (step 9): the command could otherwise take it over by ptrace(2).
@@ -75,6 +74,7 @@ fn start(
             exec::become_command_after(command, before_exec, init)
         })
 }
+// ANCHOR_END: run
 
 // ANCHOR: reap
 /// Reaps every child that has ended. Returns the status of the command, if it is among

@@ -27,7 +27,7 @@ use crate::sys;
 pub struct Terminal {
     /// Stdin, stdout and stderr.
     pub streams: [Stream; 3],
-    /// Its size; unset, that of the caller's terminal.
+    /// The size of its window. Without it, that of the caller's terminal.
     pub size: Option<Winsize>,
 }
 
@@ -83,7 +83,7 @@ impl Terminal {
             sys::peer(master.as_fd())
         })?;
         if let Some(size) = self.size.or_else(window_size) {
-            kit::call("the size of your window", "ioctl", "TIOCSWINSZ", || {
+            kit::call("the size of the window", "ioctl", "TIOCSWINSZ", || {
                 tcsetwinsize(&master, size)
             })?;
         }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use anyhow::Result;
 use exec::CloneFlags;
 use kit::Hint;
-use mount::{Detached, Request};
+use mount::{Detached, Request, Sourced};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 use pivot_root::{Root, RootView, Rootfs};
@@ -178,7 +178,7 @@ impl Ids {
     ///
     /// # Errors
     /// As [`mount::copy_sources`].
-    pub fn copy_sources(&self, requests: &[Request]) -> Result<()> {
+    pub fn copy_sources(&self, requests: &[impl Sourced]) -> Result<()> {
         match self.needs_idmapped_mounts() {
             true => mount::copy_sources(requests),
             false => Ok(()),

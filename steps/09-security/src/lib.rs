@@ -22,6 +22,7 @@ mod oom_score_adj;
 mod rlimits;
 pub mod seccomp;
 mod security;
+mod selinux;
 mod sysctls;
 
 use exec::CloneFlags;
@@ -39,6 +40,7 @@ pub use masked_paths::{
 pub use oom_score_adj::OomScoreAdj;
 pub use rlimits::{Rlimit, refuse_duplicates, set_all as set_rlimits};
 pub use security::{Security, SysfsAccess};
+pub use selinux::SelinuxLabel;
 pub use sysctls::Sysctl;
 
 /// Returns the namespace of this step: clone(2), CLONE_NEWTIME. Empty on a kernel that

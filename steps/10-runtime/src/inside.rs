@@ -5,11 +5,10 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cgroups::Cgroup;
-use exec::{BeforeExec, Channel, CloneFlags, Command, Gate};
-use kit::{Result, Size};
-use mount::{MissingTarget, Propagation, mount_all};
+use exec::{BeforeExec, Channel, Command, Gate};
+use kit::Result;
 use pid::Pid1;
-use pivot_root::RootView;
+use pivot_root::{Root, RootView};
 use security::{Confinement, Sysctl};
 use user::{Ids, User};
 
@@ -18,9 +17,6 @@ use crate::listener::Connection;
 use crate::outside::Way;
 use crate::plan::{CgroupNamespace, Plan, Process};
 use crate::state::{State, Status};
-
-/// The size of /dev/shm.
-const SHM: Size = Size(64 << 20);
 
 // ANCHOR: inside
 /// Makes everything that the container sees, and becomes its command.
@@ -36,19 +32,19 @@ pub(crate) fn become_command(
     if !namespaces.need_intermediate() {
         cgroup.enter()?; // 05: v1: enters it here
     }
-    Propagation::Private.isolate()?; // 03: later mounts stay inside
-    mount::bind_sources(&plan.mounts)?; // 03: as the caller reaches them
-    let is_mapped = namespaces.has(CloneFlags::CLONE_NEWUSER);
-    let view = is_mapped.then(|| RootView::open_in_child(&plan.rootfs)).transpose()?;
+    let files = &plan.files;
+    mount::bind_propagating(&files.mounts)?; // 03: that receive the host's later mounts
+    files.propagation.isolate()?; // 03: later mounts stay inside
+    mount::bind_sources(&files.mounts)?; // 03: as the caller reaches them
+    let view = RootView::open_in_child(&files.rootfs)?; // 04: in the same way
     ids.enter_with(plan.keyring, parent)?; // 06: becomes root of its user namespace
     if namespaces.cgroup == CgroupNamespace::New {
         cgroups::unshare_namespace()?; // 05: its view of cgroups
     }
     set_names(plan)?; // 01: its host name
-    let root = user::open_root(view.as_ref(), &plan.rootfs, &plan.mounts)?; // 04: its /
-    pivot_root::mount_defaults(root.as_fd(), SHM)?; // 04: /proc, /sys, /dev
-    cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
-    mount_all(root.as_fd(), &plan.mounts, MissingTarget::Create)?; // 03: its mounts
+    let root = Root::of_view(&view)?; // 04: its /
+    let later = files.mount(root.as_fd(), cgroup)?; // 04: its mounts and devices
+    process.make_workdir(root.as_fd())?; // 04: where the command starts
     write_all(root.as_fd(), &plan.sysctls)?; // 09: settings of its namespaces
     // 09: what of the kernel it does not see or change
     security::make_read_only(root.as_fd(), &plan.readonly_paths)?;
@@ -60,7 +56,7 @@ pub(crate) fn become_command(
     let state = plan.state(std::process::id() as i32); // as it is seen inside
     plan.hooks.run(Point::CreateContainer, &state.for_hook(Status::Creating))?;
     let home = ids.account(root.as_fd(), Some(&User::of_id(process.account.uid)))?;
-    root.enter()?; // 04: the host's files are gone
+    files.enter(root, later)?; // 04: the host's files are gone
     let hook_state = state.for_hook(Status::Created);
     let last = || plan.hooks.run(Point::StartContainer, &hook_state);
     let gate = way.gate.map_or(Gate::Parent, |fifo| Gate::Fifo(fifo.as_fd()));
@@ -99,6 +95,7 @@ impl End<'_> {
     ) -> Result<Infallible> {
         let command = process.command.clone().with_defaults(environment(self.home));
         let command = command.enter_workdir_early(); // 00: where only root may go
+        process.scheduling.apply()?;
         process.set_label()?; // 09: the security module's, at the exec
         security::set_rlimits(&process.rlimits)?; // 09: its limits
         let rights = &process.confinement;

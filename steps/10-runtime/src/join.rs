@@ -60,11 +60,13 @@ impl Joining<'_> {
             .into_cgroup(cgroup.as_ref().and_then(Cgroup::as_fd)) // 05: v2
             .before_start(|child| process.prepare(child)) // 09: what only we may set
             .through(|| {
+                process.scheduling.set_initial_cpus()?;
                 cgroup.as_ref().map_or(Ok(()), Cgroup::enter)?; // 05: v1
                 hide_from_container()?;
                 exec::join_all(std::slice::from_ref(&namespaces)) // 00: all at once
             })
             .spawn(|parent| {
+                process.scheduling.set_final_cpus()?;
                 let root = kit::call("the container's own", "open", "/", || {
                     kit::open_directory(Path::new("/"))
                 })?;

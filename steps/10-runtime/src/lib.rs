@@ -22,7 +22,6 @@ mod listener;
 mod log;
 mod outside;
 mod plan;
-mod simple_mounts;
 mod state;
 mod sys;
 

@@ -35,6 +35,11 @@ struct Line<'a> {
 }
 
 impl Log {
+    /// Returns a log that nobody reads, for what was logged before.
+    pub fn silent() -> Self {
+        Log { file: Some("/dev/null".into()), format: Format::Text }
+    }
+
     /// Writes an error to the file. The frame of every step prints it to stderr.
     pub fn error(&self, failure: &Failure) {
         let hint = failure.hint_text().map(|hint| format!("; hint: {hint}"));

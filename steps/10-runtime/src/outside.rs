@@ -72,6 +72,7 @@ fn started(
     let cgroup = Cgroup::create(&plan.cgroup, &Limits::default(), run_dir)?; // 05: its limits
     let listener = Connection::of(&plan.process)?; // 09: of system calls
     let namespaces = &plan.namespaces;
+    namespaces.ids.copy_sources(&plan.files.mounts)?; // 06: those that only root reaches
     let mut spawn = Spawn::new(namespaces.new)
         .job(Job::Session)
         .on_parent_death(way.on_parent_death)
@@ -117,7 +118,7 @@ impl Plan {
             oci_version: self.oci_version.clone(),
             id: self.id.to_string(),
             bundle: self.bundle.clone(),
-            rootfs: self.rootfs.path.clone(),
+            rootfs: self.files.rootfs.path.clone(),
             annotations: BTreeMap::clone(&self.annotations),
             created: jiff::Timestamp::now().to_string(),
             owner: rustix::process::geteuid().as_raw(),

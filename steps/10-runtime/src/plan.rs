@@ -1,7 +1,14 @@
 //! The plan of a container, made from its config.json: one file for each section.
 
+mod cgroup;
+mod devices;
+pub(crate) mod files;
+mod mounts;
 mod namespaces;
 pub(crate) mod process;
+pub(crate) mod resources;
+mod root;
+mod scheduling;
 pub(crate) mod seccomp;
 
 use std::collections::BTreeMap;
@@ -9,17 +16,15 @@ use std::path::PathBuf;
 
 use cgroups::{CgroupParent, Placement};
 use kit::{Failure, FailureKind, Id, Result};
-use mount::Request;
 use oci_spec::runtime::{Linux, Spec};
-use pivot_root::{Access, Rootfs};
 use security::Sysctl;
 use user::{Helpers, Keyring};
 use uts::HostName;
 
 use crate::bundle::Bundle;
 use crate::hooks::Hooks;
-use crate::simple_mounts;
 
+pub(crate) use files::Files;
 pub(crate) use namespaces::{CgroupNamespace, NEWTIME, Namespaces};
 pub(crate) use process::Process;
 
@@ -30,12 +35,11 @@ pub struct Plan {
     pub(crate) oci_version: String,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) bundle: PathBuf,
-    pub(crate) rootfs: Rootfs,
+    pub(crate) files: Files,
     pub(crate) namespaces: Namespaces,
     pub(crate) hostname: Option<HostName>,
     pub(crate) domainname: Option<HostName>,
     pub(crate) keyring: Keyring,
-    pub(crate) mounts: Vec<Request>,
     pub(crate) cgroup: Placement,
     pub(crate) process: Process,
     pub(crate) sysctls: Vec<Sysctl>,
@@ -52,9 +56,10 @@ pub struct Plan {
 pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
     let spec = &bundle.spec;
     let linux = spec.linux().clone().unwrap_or_default();
+    refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
-    let mounts = simple_mounts::requests(spec, &bundle.directory)?;
+    let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
     let cgroup = Placement {
         parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
         id: id.clone(),
@@ -70,19 +75,34 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
             .into_iter()
             .collect(),
         bundle: bundle.directory.clone(),
-        rootfs: rootfs(bundle)?,
+        files,
         sysctls: sysctls(&linux, &namespaces)?,
         namespaces,
         hostname: name("hostname", spec.hostname().as_deref())?,
         domainname: name("domainname", spec.domainname().as_deref())?,
         keyring,
-        mounts: pivot_root::with_workdir(mounts, process.command.workdir.as_deref()),
         cgroup,
         process,
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),
         hooks: Hooks::of(spec)?,
     })
+}
+
+/// Refuses the sections that this runtime does not have: the container would run without
+/// what they ask for.
+fn refuse_unsupported(linux: &Linux) -> Result<()> {
+    let sections = [
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        (
+            "linux.netDevices",
+            linux.net_devices().as_ref().is_some_and(|it| !it.is_empty()),
+        ),
+    ];
+    match sections.iter().find(|(_, is_there)| *is_there) {
+        Some((name, _)) => Err(invalid(format_args!("{name}: not supported"))),
+        None => Ok(()),
+    }
 }
 
 /// Makes the plan of the container's own process.
@@ -106,17 +126,6 @@ fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Sysctl>> {
 
 fn paths(section: &Option<Vec<String>>) -> Vec<PathBuf> {
     section.iter().flatten().map(PathBuf::from).collect()
-}
-
-fn rootfs(bundle: &Bundle) -> Result<Rootfs> {
-    let Some(root) = bundle.spec.root() else {
-        return Err(invalid("root: config.json has none"));
-    };
-    let access = match root.readonly() {
-        Some(true) => Access::ReadOnly,
-        _ => Access::ReadWrite,
-    };
-    Ok(Rootfs { path: bundle.directory.join(root.path()), access })
 }
 
 fn name(section: &str, name: Option<&str>) -> Result<Option<HostName>> {

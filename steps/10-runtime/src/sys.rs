@@ -48,3 +48,77 @@ pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// The attributes of sched_setattr(2): `struct sched_attr`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SchedulingAttributes {
+    /// The size of this structure, which [`sched_setattr`] sets.
+    pub size: u32,
+    /// SCHED_*.
+    pub policy: u32,
+    /// SCHED_FLAG_*.
+    pub flags: u64,
+    /// The nice value.
+    pub nice: i32,
+    /// The priority of a real-time policy.
+    pub priority: u32,
+    /// SCHED_DEADLINE: nanoseconds in each period.
+    pub runtime: u64,
+    /// SCHED_DEADLINE: nanoseconds from the beginning of the period.
+    pub deadline: u64,
+    /// SCHED_DEADLINE: the length of a period, in nanoseconds.
+    pub period: u64,
+}
+
+/// sched_setattr(2): sets how this process is scheduled.
+pub fn sched_setattr(attributes: &SchedulingAttributes) -> io::Result<()> {
+    let size = size_of::<SchedulingAttributes>() as u32;
+    let attributes = SchedulingAttributes { size, ..*attributes };
+    // SAFETY: the structure has the size that is in it, and outlives the call, which
+    // only reads it. 0 stands for this process.
+    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) }
+    {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// ioprio_set(2): sets the priority of this process for input and output.
+pub fn ioprio_set(priority: u32) -> io::Result<()> {
+    const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+    // SAFETY: plain numbers. 0 stands for this process.
+    match unsafe {
+        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, priority)
+    } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// personality(2): sets the execution domain.
+pub fn personality(persona: u32) -> io::Result<()> {
+    // SAFETY: a plain number.
+    match unsafe { libc::personality(persona.into()) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// set_mempolicy(2): sets the nodes from which this process gets its memory.
+pub fn set_mempolicy(mode: i32, nodes: &[usize]) -> io::Result<()> {
+    const WORDS: usize = 16;
+    let mut mask = [0 as libc::c_ulong; WORDS];
+    let bits = libc::c_ulong::BITS as usize;
+    for node in nodes.iter().filter(|node| **node < WORDS * bits) {
+        mask[node / bits] |= 1 << (node % bits);
+    }
+    let pointer = if nodes.is_empty() { std::ptr::null() } else { mask.as_ptr() };
+    // The kernel takes one bit less than this number.
+    let count = if nodes.is_empty() { 0 } else { WORDS * bits + 1 };
+    // SAFETY: the mask has as many bits as the kernel reads, and outlives the call.
+    match unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, pointer, count) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

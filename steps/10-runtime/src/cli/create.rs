@@ -13,8 +13,9 @@ use user::Keyring;
 use crate::bundle::{Bundle, CONFIG};
 use crate::cli::{Global, number_of};
 use crate::exec_fifo::ExecFifo;
+use crate::log::Log;
 use crate::outside::{self, Handover, Way};
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, files::WayIn, plan};
 use crate::sys;
 
 #[derive(clap::Args)]
@@ -58,7 +59,7 @@ impl Create {
         self.explain.start();
         let options = &self.options;
         let inherited = inherited(options.preserve_fds)?;
-        let (bundle, plan) = options.plan()?;
+        let (bundle, plan) = options.plan(&global.log())?;
         options.check_console(&plan, Detached::Yes)?;
         let run_dir = options.make_directory(global, &bundle)?;
         let fifo = ExecFifo::create(run_dir.path())?;
@@ -84,13 +85,17 @@ pub(crate) enum Detached {
 
 impl Options {
     /// Makes the plan.
-    pub fn plan(&self) -> Result<(Bundle, Plan)> {
-        let bundle = Bundle::open(&self.bundle)?;
+    pub fn plan(&self, log: &Log) -> Result<(Bundle, Plan)> {
+        let bundle = Bundle::open(&self.bundle, log)?;
         let keyring = match self.no_new_keyring {
             true => Keyring::Keep,
             false => Keyring::New,
         };
         let mut plan = plan(&bundle, &self.id, keyring)?;
+        if self.no_pivot {
+            plan.files.way_in = WayIn::Chroot;
+        }
+        plan.process.warn_of_lost_capabilities(&plan.namespaces, log)?;
         let listen = number_of(std::env::var_os("LISTEN_FDS"));
         if listen > 0 {
             let env = [format!("LISTEN_FDS={listen}"), "LISTEN_PID=1".into()];

@@ -55,7 +55,8 @@ impl Exec {
         let container = Container::find(&global.root(), &self.id)?;
         self.check_status(&container)?;
         let Some(init) = container.init()? else { return Err(not_running()) };
-        let process = self.options.plan(&container.spec()?, &self.command)?;
+        let process =
+            self.options.plan(&container.spec()?, &self.command, &global.log())?;
         let (detached, on_parent_death) = match self.detach {
             true => (Detached::Yes, OnParentDeath::KeepRunning),
             false => (Detached::No, OnParentDeath::Kill),

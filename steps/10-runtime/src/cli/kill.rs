@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use kit::{Failure, FailureKind, Id, Result};
+use kit::{ExplainArgs, Failure, FailureKind, Id, Result};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
@@ -12,6 +12,8 @@ use crate::state::{Container, Status};
 
 #[derive(clap::Args)]
 pub(crate) struct Kill {
+    #[command(flatten)]
+    explain: ExplainArgs,
     /// Send it to all processes of the container
     #[arg(short, long)]
     all: bool,
@@ -24,6 +26,7 @@ pub(crate) struct Kill {
 
 impl Kill {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
+        self.explain.start();
         let container = Container::find(&global.root(), &self.id)?;
         let not_running =
             || Failure::new("container not running").with_kind(FailureKind::Conflict);

@@ -2,10 +2,10 @@
 //! <https://github.com/opencontainers/runtime-spec/blob/main/config.md#process>
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use exec::Command;
+use exec::{CloneFlags, Command};
 use kit::Result;
 use nix::unistd::Pid;
 use oci_spec::runtime::{
@@ -16,11 +16,14 @@ use rustix::termios::Winsize;
 use security::seccomp::{Filter, Listener};
 use security::{
     AppArmorProfile, Capabilities, CapabilitySet, Confinement, NoNewPrivs, OomScoreAdj,
-    Rlimit, refuse_duplicates,
+    Rlimit, SelinuxLabel, refuse_duplicates,
 };
 use user::Account;
 
+use crate::log::Log;
 use crate::plan::invalid;
+use crate::plan::namespaces::Namespaces;
+use crate::plan::scheduling::{self, Scheduling};
 use crate::plan::seccomp;
 
 /// The process that a container or an exec starts.
@@ -42,6 +45,10 @@ pub(crate) struct Process {
     pub oom_score_adj: Option<OomScoreAdj>,
     /// Its AppArmor profile.
     pub apparmor: Option<AppArmorProfile>,
+    /// Its SELinux label.
+    pub selinux: Option<SelinuxLabel>,
+    /// How the kernel schedules it.
+    pub scheduling: Scheduling,
 }
 
 /// The file mode creation mask, unless config.json has one.
@@ -67,6 +74,8 @@ pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
             .transpose()
             .map_err(|why| invalid(format_args!("process.oomScoreAdj: {why}")))?,
         apparmor: apparmor(section.apparmor_profile().as_deref())?,
+        selinux: selinux(section.selinux_label().as_deref())?,
+        scheduling: scheduling::plan(section, linux)?,
     })
 }
 
@@ -149,7 +158,41 @@ fn apparmor(profile: Option<&str>) -> Result<Option<AppArmorProfile>> {
     Ok(Some(profile))
 }
 
+fn selinux(label: Option<&str>) -> Result<Option<SelinuxLabel>> {
+    label.filter(|it| !it.is_empty()).map(SelinuxLabel::new).transpose()
+}
+
 impl Process {
+    /// Warns of the capabilities that the process does not get, because the caller does
+    /// not have them. In a user namespace of its own it gets all.
+    ///
+    /// # Errors
+    /// The kernel's, from capget(2).
+    pub fn warn_of_lost_capabilities(
+        &self,
+        namespaces: &Namespaces,
+        log: &Log,
+    ) -> Result<()> {
+        if namespaces.has(CloneFlags::CLONE_NEWUSER) {
+            return Ok(());
+        }
+        let (_, lost) = self.confinement.capabilities.granted()?;
+        if !lost.is_empty() {
+            let why = "this kernel or this caller does not have them";
+            log.warn(&format!("process.capabilities: {lost} cannot be given: {why}"));
+        }
+        Ok(())
+    }
+
+    /// Makes the working directory, as runc does, unless it is there.
+    ///
+    /// # Errors
+    /// As [`pivot_root::make_workdir`].
+    pub fn make_workdir(&self, root: BorrowedFd<'_>) -> Result<()> {
+        let workdir = self.command.workdir.as_deref();
+        workdir.map_or(Ok(()), |path| pivot_root::make_workdir(root, path))
+    }
+
     /// In the parent, while the child waits: sets what the child itself may not.
     ///
     /// # Errors
@@ -164,10 +207,14 @@ impl Process {
     /// # Errors
     /// The kernel's.
     pub fn set_label(&self) -> Result<()> {
-        let Some(profile) = &self.apparmor else { return Ok(()) };
+        if self.apparmor.is_none() && self.selinux.is_none() {
+            return Ok(());
+        }
         let proc = kit::call("the container's own", "open", "/proc", || {
             kit::open_directory(Path::new("/proc"))
         })?;
-        profile.set_on_exec(proc.as_fd())
+        let proc = proc.as_fd();
+        self.selinux.as_ref().map_or(Ok(()), |label| label.set_on_exec(proc))?;
+        self.apparmor.as_ref().map_or(Ok(()), |profile| profile.set_on_exec(proc))
     }
 }

@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::bundle::{self, CONFIG};
 use crate::exec_fifo;
+use crate::log::Log;
 use crate::state::{Phase, State, Status};
 use crate::sys;
 
@@ -99,7 +100,8 @@ impl Container {
     /// When the copy cannot be read.
     pub fn spec(&self) -> Result<Spec> {
         let path = self.directory.join(CONFIG);
-        bundle::parse(&bundle::read(&path)?).with_context(|| path.display().to_string())
+        bundle::parse(&bundle::read(&path)?, &Log::silent())
+            .with_context(|| path.display().to_string())
     }
 }
 

@@ -9,6 +9,7 @@ use oci_spec::runtime::{
 };
 
 use crate::bundle;
+use crate::log::Log;
 use crate::plan::{Process, invalid, process};
 
 /// The options that describe the process.
@@ -52,10 +53,10 @@ impl Options {
     ///
     /// # Errors
     /// When a value is invalid, or there is no command.
-    pub fn plan(&self, spec: &Spec, command: &[String]) -> Result<Process> {
+    pub fn plan(&self, spec: &Spec, command: &[String], log: &Log) -> Result<Process> {
         let linux = spec.linux().clone().unwrap_or_default();
         if let Some(path) = &self.process {
-            let section: Section = serde_json::from_slice(&bundle::read(path)?)
+            let section = bundle::parse_process(&bundle::read(path)?, log)
                 .with_context(|| path.display().to_string())?;
             return process::plan(&section, &linux);
         }
