@@ -69,10 +69,11 @@ fn started(
     way: &Way<'_>,
     state: &OnceCell<State>,
 ) -> Result<(Child, State)> {
-    let cgroup = Cgroup::create(&plan.cgroup, &Limits::default(), run_dir)?; // 05: its limits
+    // 05: its limits
+    let cgroup = Cgroup::create(&plan.cgroup, &Limits::default(), run_dir)?;
     let listener = Connection::of(&plan.process)?; // 09: of system calls
     let namespaces = &plan.namespaces;
-    namespaces.ids.copy_sources(&plan.files.mounts)?; // 06: those that only root reaches
+    namespaces.ids.copy_sources(&plan.files.mounts)?; // 06: those of root alone
     let mut spawn = Spawn::new(namespaces.new)
         .job(Job::Session)
         .on_parent_death(way.on_parent_death)

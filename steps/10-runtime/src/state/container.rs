@@ -57,6 +57,7 @@ impl Container {
         Ok((Container::find(root, id)?, run_dir))
     }
 
+    // ANCHOR: status
     /// Finds out its status.
     ///
     /// # Errors
@@ -73,6 +74,7 @@ impl Container {
             (Liveness::Alive, Phase::Created) => Status::Running,
         })
     }
+    // ANCHOR_END: status
 
     /// Opens its first process. None: it has ended.
     ///
