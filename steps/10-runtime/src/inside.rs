@@ -14,9 +14,9 @@ use user::{Ids, User};
 
 use crate::hooks::Point;
 use crate::listener::Connection;
-use crate::outside::Way;
 use crate::plan::{CgroupNamespace, Plan, Process};
 use crate::state::{State, Status};
+use crate::way::Way;
 
 // ANCHOR: inside
 /// Makes everything that the container sees, and becomes its command.
