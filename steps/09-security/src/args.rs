@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<SecurityOpt>,
 
-    /// Take nothing away: all capabilities and devices, no seccomp filter, no masks
+    /// Take nothing away: all capabilities and devices, no filter, no masks
     ///
     /// Root inside is then root on the host. What other options of this step take away
     /// stays away.
