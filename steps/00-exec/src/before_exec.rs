@@ -1,10 +1,11 @@
 //! The work of later steps between the announced exec and execve(2).
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::Failure;
-use rustix::io::{Errno, FdFlags, fcntl_setfd, read};
+use kit::{Failure, narration};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, read, write};
 
 use crate::channel::Channel;
 
@@ -13,6 +14,8 @@ use crate::channel::Channel;
 pub struct BeforeExec<'a> {
     /// The descriptors that the command inherits, besides the standard streams.
     pub inherited: Vec<BorrowedFd<'a>>,
+    /// Other descriptors that [`BeforeExec::confine`] needs. The exec closes them.
+    pub kept: Vec<BorrowedFd<'a>>,
     /// The go-ahead for which the process waits once its program is found.
     pub gate: Gate<'a>,
     /// The last thing that happens before execve: it takes away the rights that only
@@ -39,11 +42,34 @@ impl<'a> BeforeExec<'a> {
             Gate::Fifo(fifo) => Some(fifo),
         };
         let own = std::iter::once(parent.as_fd()).chain(gate);
-        own.chain(self.inherited.iter().copied()).collect()
+        own.chain(self.inherited.iter().chain(&self.kept).copied()).collect()
+    }
+
+    /// Reports a failure after the go-ahead to the process that has given it: the
+    /// parent may have ended. That process reads the FIFO once this one is gone.
+    pub(crate) fn report(&self, error: &anyhow::Error) {
+        if let Gate::Fifo(fifo) = self.gate
+            && let Ok(failure) = serde_json::to_vec(&Failure::of(error))
+        {
+            let _ = write(fifo, &failure);
+        }
+    }
+
+    /// Narrates the exec, unless [`BeforeExec::run`] does so: after the calls of
+    /// `confine`.
+    pub(crate) fn announce(&self, program: &Path) {
+        if !self.narrates_confine() {
+            announce_execve(program);
+        }
+    }
+
+    /// Whether the parent still prints the narration when this process is confined.
+    fn narrates_confine(&self) -> bool {
+        self.confine.is_some() && matches!(self.gate, Gate::Parent)
     }
 
     /// Waits for the go-ahead at the gate, and then confines this process.
-    pub(crate) fn run(&self, parent: &Channel) -> Result<()> {
+    pub(crate) fn run(&self, program: &Path, parent: &Channel) -> Result<()> {
         for descriptor in &self.inherited {
             fcntl_setfd(descriptor, FdFlags::empty())
                 .context("fcntl(an inherited descriptor, F_SETFD)")?;
@@ -52,8 +78,19 @@ impl<'a> BeforeExec<'a> {
             parent.close()?;
             wait_for_start(fifo)?;
         }
-        self.confine.map_or(Ok(()), |confine| confine())
+        self.confine.map_or(Ok(()), |confine| confine())?;
+        if self.narrates_confine() && narration::is_on() {
+            announce_execve(program);
+            // Once the parent has answered, it has printed all this. If the filter of
+            // system calls forbids the message, the last lines may come late.
+            let _ = parent.announce_exec();
+        }
+        Ok(())
     }
+}
+
+fn announce_execve(program: &Path) {
+    kit::announce("and now it is the command", "execve", program.display());
 }
 
 /// Waits until a process writes a byte into the FIFO. This process has it open for

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use kit::Failure;
 use kit::narration::Line;
+use nix::unistd::Pid;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketFlags,
@@ -36,6 +37,11 @@ pub(crate) enum Message {
     Stopped(i32),
     /// Child to parent: a descriptor comes with this message.
     Descriptor,
+    /// Child to parent: the child waits at its sync point. The parent answers Go.
+    AtSyncPoint,
+    /// Intermediate process to parent: it has started the child, which has this process
+    /// id. The pidfd comes with this message, and the parent answers Go.
+    Cloned(i32),
 }
 
 /// The fate of a child when its parent ends.
@@ -69,6 +75,12 @@ impl Channel {
         Ok((end(ours), end(theirs)))
     }
 
+    /// Duplicates this end.
+    pub(crate) fn try_clone(&self) -> Result<Channel> {
+        let socket = self.socket.try_clone().context("dup(the channel)")?;
+        Ok(Channel { socket, on_parent_death: self.on_parent_death })
+    }
+
     pub(crate) fn with_on_parent_death(self, on_parent_death: OnParentDeath) -> Self {
         Channel { on_parent_death, ..self }
     }
@@ -98,6 +110,21 @@ impl Channel {
     pub(crate) fn announce_exec(&self) -> Result<()> {
         self.send(&Message::Executing)?;
         self.wait_for_go()
+    }
+
+    /// In the child: waits until the parent has done its work in the middle of the
+    /// start, [`crate::Spawn::at_sync_point`].
+    ///
+    /// # Errors
+    /// When the parent is dead, or its work has failed.
+    pub fn sync(&self) -> Result<()> {
+        self.send(&Message::AtSyncPoint)?;
+        self.wait_for_go()
+    }
+
+    /// Tells the parent of an intermediate process that it has started the child.
+    pub(crate) fn send_cloned(&self, pid: Pid, pidfd: BorrowedFd<'_>) -> Result<()> {
+        self.send_with(&Message::Cloned(pid.as_raw()), &[pidfd])
     }
 
     /// Closes the channel: both sides read an end of file. The parent takes it for the

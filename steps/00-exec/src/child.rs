@@ -1,7 +1,7 @@
 //! The parent's side of a started process: waits until the command ends, and meanwhile
 //! forwards signals and serves the terminal.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -205,6 +205,13 @@ impl Child {
         let status = self.process.reap()?;
         self.kill_on_drop = false;
         Ok(status)
+    }
+}
+
+/// Its pidfd.
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
     }
 }
 

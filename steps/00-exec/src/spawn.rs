@@ -17,16 +17,22 @@ use crate::foreground::Job;
 use crate::in_child::{die_with_parent, end_on_panic, fail_child};
 use crate::process::Process;
 use crate::signals::Signals;
-use crate::sys::{self, Cloned};
+use crate::sys::{self, Cloned, Parent};
+
+/// clone3(2), CLONE_NEWTIME, which nix does not have: time_namespaces(7).
+pub const CLONE_NEWTIME: CloneFlags = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
 
 /// A closure that the parent calls with the child's pid, while the child waits.
-type BeforeStart<'a> = Box<dyn FnOnce(Pid) -> Result<()> + 'a>;
+pub(crate) type ForChild<'a> = Box<dyn FnOnce(Pid) -> Result<()> + 'a>;
 
 /// A process to be started.
 pub struct Spawn<'a> {
     namespaces: CloneFlags,
     cgroup: Option<BorrowedFd<'a>>,
-    before_start: Option<BeforeStart<'a>>,
+    before_start: Option<ForChild<'a>>,
+    at_sync_point: Option<ForChild<'a>>,
+    /// The work of the intermediate process, if there is one.
+    through: Option<Box<dyn FnOnce() -> Result<()> + 'a>>,
     job: Job,
     on_parent_death: OnParentDeath,
     /// In an init, the channel to the runtime. The init announces the exec on it and
@@ -43,6 +49,8 @@ impl<'a> Spawn<'a> {
             namespaces,
             cgroup: None,
             before_start: None,
+            at_sync_point: None,
+            through: None,
             job: Job::for_caller_terminal(),
             on_parent_death: OnParentDeath::Kill,
             runtime: None,
@@ -62,6 +70,22 @@ impl<'a> Spawn<'a> {
         prepare: impl FnOnce(Pid) -> Result<()> + 'a,
     ) -> Self {
         self.before_start = Some(Box::new(prepare));
+        self
+    }
+
+    /// Sets the parent's work in the middle of the start, while the child waits in
+    /// [`Channel::sync`]. If `work` fails, the child does not become the command.
+    pub fn at_sync_point(mut self, work: impl FnOnce(Pid) -> Result<()> + 'a) -> Self {
+        self.at_sync_point = Some(Box::new(work));
+        self
+    }
+
+    /// Starts the process by an intermediate one, which runs `prepare` first: setns(2)
+    /// and unshare(2) of a PID or a time namespace act only on the children of the
+    /// caller, and this process is to stay in its own namespaces. The new process is a
+    /// child of this one all the same (clone(2), CLONE_PARENT).
+    pub fn through(mut self, prepare: impl FnOnce() -> Result<()> + 'a) -> Self {
+        self.through = Some(Box::new(prepare));
         self
     }
 
@@ -97,7 +121,7 @@ impl<'a> Spawn<'a> {
     /// The error of clone3(2), or the child's error.
     // Task 0.1: make the channel first, then clone; each side keeps one end.
     pub fn spawn(
-        self,
+        mut self,
         become_command: impl FnOnce(&Channel) -> Result<Infallible>,
     ) -> Result<Child> {
         let (ours, theirs) = Channel::pair()?;
@@ -105,25 +129,10 @@ impl<'a> Spawn<'a> {
         if self.runtime.is_none() {
             interrupt::check()?;
         }
-        let cloned = kit::call(
-            "a copy of this process",
-            "clone3",
-            self.format_flags(),
-            || sys::clone3(self.namespaces, self.cgroup),
-        )
-        .hint_on(Errno::EPERM, self.why_forbidden())
-        .hint_on(
-            Errno::ENOSPC,
-            "the host's limit of such namespaces is reached: sysctl user | grep max_",
-        )
-        .hint_on(
-            Errno::EAGAIN,
-            "no more processes may be made: the pids limit of a cgroup, or `ulimit -u`",
-        )
-        .hint_on(
-            Errno::ENOSYS,
-            "a seccomp filter around us refuses clone3; run outside that sandbox",
-        )?;
+        let cloned = match self.through.take() {
+            None => self.clone(Parent::Caller)?,
+            Some(prepare) => self.clone_through(prepare, &ours, &theirs)?,
+        };
 
         match cloned {
             Cloned::Child => {
@@ -140,6 +149,31 @@ impl<'a> Spawn<'a> {
     }
     // ANCHOR_END: spawn
 
+    /// Makes the child wait for the parent, even if the parent has nothing to prepare.
+    pub(crate) fn wait_for_parent(&mut self) {
+        self.before_start.get_or_insert_with(|| Box::new(|_| Ok(())));
+    }
+
+    #[track_caller]
+    pub(crate) fn clone(&self, parent: Parent) -> Result<Cloned> {
+        kit::call("a copy of this process", "clone3", self.format_flags(), || {
+            sys::clone3(self.namespaces, self.cgroup, parent)
+        })
+        .hint_on(Errno::EPERM, self.why_forbidden())
+        .hint_on(
+            Errno::ENOSPC,
+            "the host's limit of such namespaces is reached: sysctl user | grep max_",
+        )
+        .hint_on(
+            Errno::EAGAIN,
+            "no more processes may be made: the pids limit of a cgroup, or `ulimit -u`",
+        )
+        .hint_on(
+            Errno::ENOSYS,
+            "a seccomp filter around us refuses clone3; run outside that sandbox",
+        )
+    }
+
     fn why_forbidden(&self) -> &'static str {
         match self.namespaces.contains(CloneFlags::CLONE_NEWUSER) {
             true => {
@@ -155,8 +189,9 @@ impl<'a> Spawn<'a> {
             .namespaces
             .iter_names()
             .map(|(name, _)| name.trim_start_matches("CLONE_"));
-        let names: Vec<_> =
-            namespaces.chain(self.cgroup.map(|_| "INTO_CGROUP")).collect();
+        let time = self.namespaces.contains(CLONE_NEWTIME).then_some("NEWTIME");
+        let cgroup = self.cgroup.map(|_| "INTO_CGROUP");
+        let names: Vec<_> = namespaces.chain(time).chain(cgroup).collect();
         if names.is_empty() { "no new namespace".into() } else { names.join("|") }
     }
 
@@ -168,7 +203,7 @@ impl<'a> Spawn<'a> {
                 .map_err(|error| child.reported_failure().map_or(error, Into::into))?;
             child.channel().send(&Message::Go)?;
         }
-        child.handle_messages_until_started(self.runtime)?;
+        child.handle_messages_until_started(self.runtime, self.at_sync_point)?;
         Ok(child)
     }
 

@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::channel::{Channel, Message};
 use crate::child::Child;
+use crate::spawn::ForChild;
 
 /// The time that an exec may take after a signal that is to end this process, in
 /// milliseconds.
@@ -20,10 +21,11 @@ impl Child {
     /// Handles the child's messages until it has become the command, or has failed.
     ///
     /// `runtime` is set in an init: the channel to the runtime, which is the init's
-    /// parent.
+    /// parent. `at_sync_point` is the parent's work while the child waits for it.
     pub(crate) fn handle_messages_until_started(
         &mut self,
         runtime: Option<&Channel>,
+        mut at_sync_point: Option<ForChild<'_>>,
     ) -> Result<()> {
         // The parent of an init reads these signals itself, and ends the init.
         let wait = runtime.is_none().then(Wait::new).transpose();
@@ -43,9 +45,13 @@ impl Child {
                     runtime.map_or(Ok(()), Channel::announce_exec)?;
                     self.channel().send(&Message::Go)?;
                 }
+                Some((Message::AtSyncPoint, _)) => {
+                    at_sync_point.take().map_or(Ok(()), |work| work(self.pid()))?;
+                    self.channel().send(&Message::Go)?;
+                }
                 Some((Message::Failed(failure), _)) => return Err(failure.into()),
                 Some((Message::Started, _)) => return Ok(()),
-                Some((Message::Go | Message::Stopped(_), _)) => {}
+                Some((Message::Go | Message::Stopped(_) | Message::Cloned(_), _)) => {}
                 // The kernel has closed the child's end at the exec: it has worked.
                 None if executing => return Ok(()),
                 None => return Err(self.died_early()),

@@ -28,23 +28,39 @@ impl kit::Outcome for Cloned {
 /// clone3(2), CLONE_INTO_CGROUP: libc's constant has a type that is too narrow.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// The parent of a new process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parent {
+    /// The calling process.
+    Caller,
+    /// The parent of the calling process: CLONE_PARENT.
+    OfCaller,
+}
+
 /// clone3(2): copies this process into new namespaces, and into a cgroup if one is
 /// given.
 pub fn clone3(
     namespaces: CloneFlags,
     cgroup: Option<BorrowedFd<'_>>,
+    parent: Parent,
 ) -> io::Result<Cloned> {
     let mut pidfd: libc::c_int = -1;
     // ANCHOR: into_cgroup
     let into_cgroup = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
+    // With CLONE_PARENT, the exit signal is that of the caller, and none may be given.
+    let (of_caller, exit_signal) = match parent {
+        Parent::Caller => (0, libc::SIGCHLD),
+        Parent::OfCaller => (libc::CLONE_PARENT, 0),
+    };
+    let flags = namespaces.bits() | libc::CLONE_PIDFD | of_caller;
     let args = libc::clone_args {
-        flags: namespaces.bits() as u64 | libc::CLONE_PIDFD as u64 | into_cgroup,
+        flags: flags as u64 | into_cgroup,
         cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
         // ANCHOR_END: into_cgroup
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal: exit_signal as u64,
         stack: 0,
         stack_size: 0,
         tls: 0,

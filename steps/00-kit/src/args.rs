@@ -80,11 +80,17 @@ pub struct RunDirArgs {
 impl RunDirArgs {
     /// The directory in which each container has its run directory.
     pub fn parent(&self) -> PathBuf {
-        let user = geteuid();
-        self.run_dir.clone().unwrap_or_else(|| match user.is_root() {
-            true => "/run/kiste".into(),
-            false => default_of_user(user.as_raw()),
-        })
+        self.run_dir.clone().unwrap_or_else(default_run_dir)
+    }
+}
+
+/// Returns the directory for what lasts as long as the host runs: /run/kiste, and
+/// without root $XDG_RUNTIME_DIR/kiste.
+pub fn default_run_dir() -> PathBuf {
+    let user = geteuid();
+    match user.is_root() {
+        true => "/run/kiste".into(),
+        false => default_of_user(user.as_raw()),
     }
 }
 

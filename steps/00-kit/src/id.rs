@@ -1,11 +1,13 @@
 //! Container ids, random bytes, and the host's name.
 
+use std::str::FromStr;
 use std::{fmt, io};
 
 use anyhow::{Context, Result};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// A container id: 12 random lower-case hex digits.
+/// A container id: 12 random lower-case hex digits, or the name that the caller of an
+/// OCI runtime has chosen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id(String);
 
@@ -19,7 +21,7 @@ impl Id {
         Ok(Id(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
-    /// Parses an id; None if the text is not an id.
+    /// Parses a random id; None if the text is not one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let is_id = text.len() == 12
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -31,6 +33,27 @@ impl Id {
         &self.0
     }
 }
+
+/// Parses the id that the caller of an OCI runtime has chosen. It becomes the name of
+/// a directory, so it is neither `..` nor a path.
+impl FromStr for Id {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+        match text.bytes().all(is_allowed) && !text.starts_with('.') {
+            true if !text.is_empty() && text.len() <= LONGEST => Ok(Id(text.into())),
+            _ => Err(format!(
+                "{text:?} is no container id: 1 to {LONGEST} letters, digits and `_+-.`, \
+                 not beginning with a dot"
+            )),
+        }
+    }
+}
+
+/// The longest name of a file, in bytes: path_resolution(7), NAME_MAX.
+const LONGEST: usize = 255;
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,5 +90,17 @@ mod tests {
                 .all(|text| Id::parse(text).is_none())
         );
         assert_ne!(one, two);
+    }
+
+    #[test]
+    fn an_id_that_a_caller_has_chosen_is_one_safe_file_name() {
+        let longest = "a".repeat(LONGEST);
+        for id in ["a", "web-1.2_3+4", "-x", "+", "0", &longest] {
+            assert_eq!(id.parse::<Id>().unwrap().as_str(), id);
+        }
+        for bad in ["", ".", "..", ".a", "a/b", "/", "a b", "ä", "a\n", "a\0"] {
+            assert!(bad.parse::<Id>().is_err(), "{bad:?}");
+        }
+        assert!("a".repeat(LONGEST + 1).parse::<Id>().is_err());
     }
 }

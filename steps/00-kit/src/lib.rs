@@ -38,7 +38,7 @@ mod sys;
 mod write_atomically;
 
 pub use anyhow::{Context, Result};
-pub use args::{DoctorArgs, ExplainArgs, RunDirArgs};
+pub use args::{DoctorArgs, ExplainArgs, RunDirArgs, default_run_dir};
 pub use call::{Outcome, announce, call};
 pub use cli::{Lesson, styles};
 pub use failure::{

@@ -79,7 +79,12 @@ impl ProcessIdentity {
         }
     }
 
-    pub(crate) fn liveness(&self) -> Result<Liveness> {
+    /// Tells whether the process still runs. A zombie does not.
+    ///
+    /// # Errors
+    /// When the process cannot be examined: it was noted in other namespaces, or /proc
+    /// hides it.
+    pub fn liveness(&self) -> Result<Liveness> {
         if self.boot.is_some() && self.boot != Some(boot_id()?) {
             return Ok(Liveness::Gone);
         }

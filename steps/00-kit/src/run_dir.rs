@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -22,7 +23,8 @@ use crate::interrupt;
 use crate::lock::{lock, read_file, try_lock};
 use crate::parent_owners::refuse_exchangeable;
 use crate::process_identity::{Liveness, ProcessIdentity};
-use crate::state_file::liveness_by_state;
+use crate::state_file::{STATE_FILE, liveness_by_state};
+use crate::write_atomically::{Durability, write_atomically_below};
 
 /// A locked run directory. Dropping it removes the directory, and then releases the
 /// lock.
@@ -100,9 +102,53 @@ impl RunDir {
         }
     }
 
+    /// Opens and locks the directory of a container that [`RunDir::leave`] has left,
+    /// once its present owner has released the lock. None: there is no such directory.
+    ///
+    /// Dropping the value then leaves the directory; [`RunDir::remove`] removes it.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened, or others can write to it; when a signal
+    /// ends the wait.
+    #[track_caller]
+    pub fn open(parent: &Path, id: &Id) -> Result<Option<Self>> {
+        interrupt::block()?;
+        let path = parent.join(id.as_str());
+        let keeper = Keeper::default();
+        keeper.keep();
+        Ok(lock(&path)?.map(|directory| RunDir { path, directory, keeper }))
+    }
+
+    /// Leaves the directory and releases its lock, for a container that outlives this
+    /// process: its state says whether it is alive.
+    pub fn leave(self) {
+        self.keeper.keep();
+    }
+
+    /// Removes the directory of a container that is gone.
+    pub fn remove(self) {
+        self.keeper.0.set(false);
+    }
+
     /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Replaces the state of the container, so that a reader without the lock finds
+    /// either the old or the new one.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    #[track_caller]
+    pub fn write_state(&self, text: &str) -> Result<()> {
+        let path = self.path.join(STATE_FILE);
+        let why = "the state: later commands find the container by it";
+        call(why, "write", path.display(), || {
+            let (directory, name) = (self.directory.as_fd(), STATE_FILE.as_ref());
+            let bytes = text.as_bytes();
+            write_atomically_below(directory, name, bytes, 0o600, Durability::Kill)
+        })
     }
 
     /// Identifies the owner of this container. A room that keeps something elsewhere for

@@ -40,14 +40,20 @@ pub fn set_names(names: &Names) -> Result<()> {
         Errno::EPERM,
         "changing a host name needs root in the namespace that owns it",
     )?;
-    if let Some(domain) = &names.domainname {
-        kit::call("its NIS domain", "setdomainname", domain.as_str(), || {
-            rustix::system::setdomainname(domain.as_bytes())
-        })?;
-    }
-    Ok(())
+    names.domainname.as_ref().map_or(Ok(()), set_domainname)
 }
 // ANCHOR_END: set_names
+
+/// Sets the NIS domain name of the UTS namespace that this process is in.
+///
+/// # Errors
+/// The kernel's reason of setdomainname(2).
+#[track_caller]
+pub fn set_domainname(domain: &HostName) -> Result<()> {
+    kit::call("its NIS domain", "setdomainname", domain.as_str(), || {
+        rustix::system::setdomainname(domain.as_bytes())
+    })
+}
 
 /// A host name by the rules of hostname(7): labels of letters, digits and hyphens,
 /// joined by dots.
@@ -87,6 +93,18 @@ impl FromStr for HostName {
 // ANCHOR_END: host_name
 
 impl HostName {
+    /// Makes a name of a configuration file: any that the kernel accepts. Engines pass
+    /// on names with underscores, for example.
+    ///
+    /// # Errors
+    /// When it is empty, longer than 64 bytes, or has a NUL.
+    pub fn of_config(name: &str) -> Result<Self, String> {
+        match (1..=LONGEST).contains(&name.len()) && !name.contains('\0') {
+            true => Ok(HostName(name.into())),
+            false => Err(format!("{name:?}: a host name has 1 to {LONGEST} bytes")),
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 use exec::{
-    BeforeExec, Channel, CloneFlags, Command, Signals, Spawn, Status, exit_child,
+    BeforeExec, Channel, Child, CloneFlags, Command, Signals, Spawn, Status, exit_child,
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -40,9 +40,7 @@ fn run(
     parent: &Channel,
 ) -> Result<Infallible> {
     let signals = Signals::block()?;
-    let child = Spawn::new(CloneFlags::empty())
-        .below_init(parent)
-        .spawn(|init| exec::become_command_after(command, before_exec, init))?;
+    let child = start(command, before_exec, parent)?;
     parent.send_started()?;
     loop {
         wait_for(&signals)?;
@@ -58,6 +56,23 @@ fn run(
             }
         }
     }
+}
+
+/// Starts the command below the init. By then the init has given up what the command
+/// must not have (step 9): the command could otherwise take it over by ptrace(2).
+fn start(
+    command: &Command,
+    before_exec: &BeforeExec<'_>,
+    parent: &Channel,
+) -> Result<Child> {
+    let confine = || before_exec.confine.map_or(Ok(()), |confine| confine());
+    Spawn::new(CloneFlags::empty())
+        .below_init(parent)
+        .at_sync_point(|_| confine())
+        .spawn(|init| {
+            init.sync()?;
+            exec::become_command_after(command, before_exec, init)
+        })
 }
 // ANCHOR_END: run
 

@@ -13,7 +13,7 @@ use exec::{BeforeExec, Channel, Command};
 use nix::sched::CloneFlags;
 
 pub use args::Args;
-pub use sealed::{run_protected, run_sealed, sealed_copy};
+pub use sealed::{protect_program, run_protected, run_sealed, sealed_copy};
 
 /// The namespaces of this step: clone(2), CLONE_NEWPID and CLONE_NEWIPC.
 pub const NAMESPACES: CloneFlags =

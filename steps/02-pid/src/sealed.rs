@@ -45,9 +45,17 @@ pub fn run_sealed() -> Result<()> {
 /// # Errors
 /// The error of `protect`; and the kernel's reason when the program cannot be executed.
 pub fn run_protected(protect: impl FnOnce(File) -> Result<OwnedFd>) -> Result<()> {
-    if std::env::args_os().nth(1).is_none_or(|subcommand| subcommand != "run") {
-        return Ok(());
+    match std::env::args_os().nth(1) {
+        Some(subcommand) if subcommand == "run" => protect_program(protect),
+        _ => Ok(()),
     }
+}
+
+/// Executes this program again as [`run_protected`] does, whatever its subcommand is.
+///
+/// # Errors
+/// As [`run_protected`].
+pub fn protect_program(protect: impl FnOnce(File) -> Result<OwnedFd>) -> Result<()> {
     if is_out_of_reach().with_context(|| format!("stat {PROGRAM}"))? {
         return restore_name();
     }

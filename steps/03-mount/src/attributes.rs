@@ -24,6 +24,12 @@ impl AttributeChange {
         AttributeChange { set: Attributes::empty(), clear: Attributes::empty() };
 }
 
+impl Default for AttributeChange {
+    fn default() -> Self {
+        AttributeChange::NONE
+    }
+}
+
 /// Sets these attributes and clears none.
 impl From<Attributes> for AttributeChange {
     fn from(set: Attributes) -> Self {

@@ -157,7 +157,10 @@ impl Detached {
             "mounts made on it do not reach the host",
             "mount_setattr",
             format_args!("{}, MS_PRIVATE", self.name),
-            || sys::set_propagation(self.mount.as_fd(), libc::MS_PRIVATE),
+            || {
+                let recursion = Recursion::Recursive;
+                sys::set_propagation(self.mount.as_fd(), libc::MS_PRIVATE, recursion)
+            },
         )
     }
 
@@ -172,7 +175,10 @@ impl Detached {
             "later mounts of the host appear on it",
             "mount_setattr",
             format_args!("{}, MS_SLAVE", self.name),
-            || sys::set_propagation(self.mount.as_fd(), libc::MS_SLAVE),
+            || {
+                let recursion = Recursion::Recursive;
+                sys::set_propagation(self.mount.as_fd(), libc::MS_SLAVE, recursion)
+            },
         )
     }
 
@@ -190,7 +196,7 @@ impl Detached {
             "map the owners of its files into the container",
             "mount_setattr",
             operands,
-            || sys::idmap(self.mount.as_fd(), user_namespace),
+            || sys::idmap(self.mount.as_fd(), user_namespace, Recursion::Alone),
         )
         .hint_on(
             Errno::EINVAL,
@@ -218,6 +224,13 @@ impl Detached {
             Errno::EINVAL,
             "mount a directory on a directory, and a file on a file",
         )
+    }
+}
+
+impl Detached {
+    /// The name of the mount in errors.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 }
 

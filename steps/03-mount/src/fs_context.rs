@@ -1,11 +1,11 @@
 //! A file system that is being configured: fsopen(2), fsconfig(2), fsmount(2).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Result;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
-    fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, FsPickFlags, fsconfig_create, fsconfig_reconfigure,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick,
 };
 use rustix::path::Arg;
 
@@ -49,6 +49,34 @@ impl FsContext {
     pub fn mount(&self, attributes: Attributes) -> Result<OwnedFd> {
         fsconfig_create(self.0.as_fd())?;
         fsmount(&self.0, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    }
+
+    /// Opens a context for the file system that is mounted here: fspick(2).
+    ///
+    /// # Errors
+    /// EINVAL where the descriptor is not the root of a mount.
+    pub fn pick(mount: BorrowedFd<'_>) -> Result<Self> {
+        let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
+        fspick(mount, "", flags).map(FsContext)
+    }
+
+    /// Changes the options of a file system that is mounted already.
+    ///
+    /// # Errors
+    /// The kernel's, from fsconfig(2).
+    pub fn reconfigure(&self) -> Result<()> {
+        fsconfig_reconfigure(self.0.as_fd())
+    }
+
+    /// Sets an option as a table of mounts has it: `size=64k` or `newinstance`.
+    ///
+    /// # Errors
+    /// As [`FsContext::set`].
+    pub fn set_word(&self, word: &str) -> Result<()> {
+        match word.split_once('=') {
+            Some((key, value)) => self.set(key, value),
+            None => self.set_flag(word),
+        }
     }
 
     /// Takes the next message of the file system, if there is one: fsopen(2), "Message

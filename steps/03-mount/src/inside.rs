@@ -59,6 +59,12 @@ pub(crate) fn make_missing(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
     }
 }
 
+/// Returns the mode of the file that is at a path, if there is any.
+pub(crate) fn mode(root: BorrowedFd<'_>, path: &Path) -> Option<u32> {
+    let found = open_silently(root, path).and_then(rustix::fs::fstat).ok()?;
+    Some(found.st_mode & 0o7777)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -8,15 +8,26 @@
 
 mod args;
 mod attributes;
+mod change;
+mod copy_up;
 mod csv;
 mod detached;
+mod entry;
+mod entry_target;
 mod fs_context;
 pub mod inside;
 mod make;
+mod mapped_entry;
+mod mount_options;
 mod mount_point;
+mod mount_propagation;
+mod new_file_system;
+mod option_words;
 mod own_program;
 mod parse;
+mod place;
 mod propagation;
+mod remount;
 mod request;
 mod reserved;
 mod resolve;
@@ -35,13 +46,20 @@ use nix::sched::CloneFlags;
 pub use args::Args;
 pub use attributes::{AttributeChange, Attributes, NOSUID_NODEV_NOEXEC, Recursion};
 pub use detached::Detached;
+pub use entry::{Entry, EntrySource, MadeBy, ReadOnlyLater, mount_entries};
+pub use entry_target::Cover;
 pub use fs_context::FsContext;
 pub use inside::MissingTarget;
-pub use own_program::run_read_only;
+pub use mount_options::MountOptions;
+pub use mount_propagation::MountPropagation;
+pub use new_file_system::NewFileSystem;
+pub use own_program::{protect_program, run_read_only};
 pub use propagation::Propagation;
 pub use request::{Request, Source};
 pub use source::{BindPropagation, BindSource};
-pub use sources::{bind_propagating, bind_sources, copy_sources, find_sources};
+pub use sources::{
+    Sourced, bind_propagating, bind_sources, copy_sources, find_sources,
+};
 
 /// The namespace of this step: clone(2), CLONE_NEWNS. Mount namespaces were the first
 /// kind, so the name of their flag does not mention mounts.

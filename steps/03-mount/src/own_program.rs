@@ -17,9 +17,19 @@ use crate::detached::Detached;
 /// # Errors
 /// As [`pid::run_protected`].
 pub fn run_read_only() -> Result<()> {
-    pid::run_protected(|program| {
-        read_only_mount(&program).or_else(|_| pid::sealed_copy(program))
-    })
+    pid::run_protected(protect)
+}
+
+/// Executes this program again as [`run_read_only`] does, whatever its subcommand is.
+///
+/// # Errors
+/// As [`pid::run_protected`].
+pub fn protect_program() -> Result<()> {
+    pid::protect_program(protect)
+}
+
+fn protect(program: File) -> Result<OwnedFd> {
+    read_only_mount(&program).or_else(|_| pid::sealed_copy(program))
 }
 
 fn read_only_mount(program: &File) -> Result<OwnedFd> {

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use kit::Failure;
-use rustix::fs::{AtFlags, PROC_SUPER_MAGIC, StatxFlags, fstatfs, statx};
+use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 use rustix::io::Errno;
 
+use crate::place::Place;
 use crate::resolve::{open_path_without_links, open_silently};
 
 /// The directories of the default mounts.
@@ -74,24 +75,6 @@ fn find_default(
 fn is_without_links(root: BorrowedFd<'_>, path: &Path, place: Place) -> bool {
     let found = open_path_without_links(root, path).ok();
     found.is_some_and(|it| Place::of(it.as_fd()).is_ok_and(|it| it == place))
-}
-
-/// A file on a mount. The same file may be on several mounts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
-    mount: u64,
-    /// The device, which differs between the subvolumes of a mount, and the inode.
-    file: (u32, u32, u64),
-}
-
-impl Place {
-    fn of(file: BorrowedFd<'_>) -> Result<Self> {
-        let wanted = StatxFlags::MNT_ID | StatxFlags::INO;
-        let found = statx(file, "", AtFlags::EMPTY_PATH, wanted)
-            .context("statx(a mount target)")?;
-        let file = (found.stx_dev_major, found.stx_dev_minor, found.stx_ino);
-        Ok(Place { mount: found.stx_mnt_id, file })
-    }
 }
 
 /// Returns the parent of each mount: proc_pid_mountinfo(5), the first two fields.

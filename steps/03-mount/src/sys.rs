@@ -24,25 +24,26 @@ pub fn mount_setattr(
     set(mount, attributes, recursion)
 }
 
-/// mount_setattr(2): sets the propagation of a mount and of those below it:
-/// MS_PRIVATE, MS_SLAVE.
+/// mount_setattr(2): sets the propagation of a mount: MS_PRIVATE, MS_SLAVE.
 pub fn set_propagation(
     mount: BorrowedFd<'_>,
     propagation: libc::c_ulong,
+    recursion: Recursion,
 ) -> io::Result<()> {
     let attributes = libc::mount_attr { propagation, ..NO_CHANGE };
-    set(mount, attributes, Recursion::Recursive)
+    set(mount, attributes, recursion)
 }
 
 /// mount_setattr(2), MOUNT_ATTR_IDMAP: maps the owners of its files by a user
 /// namespace.
-pub fn idmap(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>) -> io::Result<()> {
+pub fn idmap(
+    mount: BorrowedFd<'_>,
+    user_namespace: BorrowedFd<'_>,
+    recursion: Recursion,
+) -> io::Result<()> {
     let userns_fd = user_namespace.as_raw_fd() as u64;
-    set(
-        mount,
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..NO_CHANGE },
-        Recursion::Alone,
-    )
+    let attr_set = libc::MOUNT_ATTR_IDMAP;
+    set(mount, libc::mount_attr { attr_set, userns_fd, ..NO_CHANGE }, recursion)
 }
 
 fn set(

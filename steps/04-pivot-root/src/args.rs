@@ -82,6 +82,6 @@ impl TerminalArgs {
         let stream = |is_terminal| {
             if is_terminal || self.tty { Stream::Own } else { Stream::Passed }
         };
-        Ok(Terminal { streams: are_terminals.map(stream) })
+        Ok(Terminal { streams: are_terminals.map(stream), size: None })
     }
 }

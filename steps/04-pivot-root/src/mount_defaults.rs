@@ -41,13 +41,22 @@ pub fn mount_defaults(root: BorrowedFd<'_>, shm_size: Size) -> Result<()> {
 pub fn sysfs() -> Result<Detached> {
     let attributes = NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY;
     match Detached::new("sysfs", &[], attributes, "the kernel's devices, to read") {
-        Err(error) if kit::errno(&error) == Some(Errno::EPERM) && !owns_network()? => {
-            let host = Detached::bind(Path::new("/sys"), Recursion::Recursive)?;
-            host.set_attributes(attributes, Recursion::Recursive)?;
-            Ok(host)
-        }
+        Err(error) if is_of_other_network(&error)? => hosts_sysfs(),
         made => made,
     }
+}
+
+/// Whether a new sysfs was refused because the network namespace is not ours.
+pub(crate) fn is_of_other_network(error: &anyhow::Error) -> Result<bool> {
+    Ok(kit::errno(error) == Some(Errno::EPERM) && !owns_network()?)
+}
+
+/// Makes a read-only mount of the host's /sys, detached.
+pub(crate) fn hosts_sysfs() -> Result<Detached> {
+    let attributes = NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY;
+    let host = Detached::bind(Path::new("/sys"), Recursion::Recursive)?;
+    host.set_attributes(attributes, Recursion::Recursive)?;
+    Ok(host)
 }
 
 /// Whether our network namespace belongs to our user namespace: user_namespaces(7).

@@ -18,8 +18,8 @@ use crate::view::RootView;
 /// A root file system, mounted and ready to be entered.
 #[derive(Debug)]
 pub struct Root {
-    mount: OwnedFd,
-    name: String,
+    pub(crate) mount: OwnedFd,
+    pub(crate) name: String,
 }
 
 impl Root {

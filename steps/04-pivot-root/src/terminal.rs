@@ -14,7 +14,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::fs::OFlags;
 use rustix::pty::unlockpt;
 use rustix::stdio;
-use rustix::termios::tcsetwinsize;
+use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::callers_terminal::window_size;
 use crate::descriptor::reopen;
@@ -23,10 +23,12 @@ use crate::relay::Relay;
 use crate::sys;
 
 /// The container's terminal: which standard streams are connected to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Terminal {
     /// Stdin, stdout and stderr.
     pub streams: [Stream; 3],
+    /// The size of its window. Without it, that of the caller's terminal.
+    pub size: Option<Winsize>,
 }
 
 /// The file that a standard stream of the container is connected to.
@@ -48,8 +50,24 @@ impl Terminal {
     // Task 4.3: ptmx of the new devpts, so that the terminal has a name inside:
     // /dev/pts/0.
     pub fn open(self, root: BorrowedFd<'_>, parent: &Channel) -> Result<()> {
-        if !self.streams.contains(&Stream::Own) {
-            return Ok(());
+        if let Some(terminal) = self.open_without_console(root, parent)? {
+            dev::console(root, &terminal)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a terminal as [`Terminal::open`] does, but does not mount it on
+    /// /dev/console: for a further process of a container.
+    ///
+    /// # Errors
+    /// As [`Terminal::open`].
+    pub fn open_without_console(
+        self,
+        root: BorrowedFd<'_>,
+        parent: &Channel,
+    ) -> Result<Option<OwnedFd>> {
+        if !self.exists() {
+            return Ok(None);
         }
         let ptmx = inside::open(root, Path::new("/dev/pts/ptmx"))?;
         let master = kit::call(
@@ -64,8 +82,8 @@ impl Terminal {
         let terminal = kit::call("open the other end", "ioctl", "TIOCGPTPEER", || {
             sys::peer(master.as_fd())
         })?;
-        if let Some(size) = window_size() {
-            kit::call("the size of your window", "ioctl", "TIOCSWINSZ", || {
+        if let Some(size) = self.size.or_else(window_size) {
+            kit::call("the size of the window", "ioctl", "TIOCSWINSZ", || {
                 tcsetwinsize(&master, size)
             })?;
         }
@@ -77,17 +95,31 @@ impl Terminal {
             "the child must lead a session of its own before it takes a terminal",
         )?;
         self.connect(&terminal)?;
-        dev::console(root, &terminal)?;
-        parent.send_descriptor(master.as_fd())
+        parent.send_descriptor(master.as_fd())?;
+        Ok(Some(terminal))
     }
     // ANCHOR_END: open
+
+    /// Returns a terminal of this size on all three standard streams.
+    pub fn of_size(size: Option<Winsize>) -> Self {
+        Terminal { streams: [Stream::Own; 3], size }
+    }
+
+    /// Returns no terminal: all streams are passed on.
+    pub fn none() -> Self {
+        Terminal { streams: [Stream::Passed; 3], size: None }
+    }
+
+    /// Tells whether a standard stream is connected to a terminal of the container.
+    pub fn exists(self) -> bool {
+        self.streams.contains(&Stream::Own)
+    }
 
     /// Returns the environment variables for a command that does not set them itself.
     /// Programs at a terminal expect TERM, and a caller without a terminal has no TERM.
     /// Docker sets the same value.
     pub fn environment(self) -> Command {
-        let has_terminal = self.streams.contains(&Stream::Own);
-        let env = has_terminal.then(|| "TERM=xterm".into()).into_iter().collect();
+        let env = self.exists().then(|| "TERM=xterm".into()).into_iter().collect();
         Command { env, ..Command::default() }
     }
 

@@ -1,5 +1,6 @@
 //! A container's cgroup, from `mkdir` to `rmdir`.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -28,10 +29,10 @@ pub struct Cgroup {
 
 /// The fate of a cgroup whose [`Cgroup`] is dropped.
 #[derive(Clone, Debug)]
-enum AtDrop {
+pub(crate) enum AtDrop {
     /// It is removed. If that fails, the run directory is kept: `gc` finds the cgroup by
     /// its note.
-    Remove(Keeper),
+    Remove(Option<Keeper>),
     Leave,
 }
 
@@ -52,7 +53,7 @@ impl Cgroup {
     ) -> Result<Self> {
         limits.check().map_err(Failure::from)?;
         let hierarchies = Hierarchies::usable(placement, &limits.controllers())?;
-        require_controllers(&hierarchies, limits)?;
+        require_controllers(&hierarchies, &limits.controllers())?;
         note::write(&hierarchies, placement, run_dir)?;
 
         let mut cgroup = Cgroup::new(run_dir.keeper());
@@ -66,15 +67,27 @@ impl Cgroup {
                 Version::V1 => v1::limit(directory, limits)?,
             }
         }
-        cgroup.unified =
-            unified(&cgroup.directories).map(open_directory).transpose()?;
+        cgroup.open_unified()?;
         Ok(cgroup)
     }
     // ANCHOR_END: create
 
     fn new(run_dir: Keeper) -> Self {
-        let at_drop = AtDrop::Remove(run_dir);
-        Cgroup { directories: Vec::new(), unified: None, at_drop }
+        Cgroup::of(Vec::new(), AtDrop::Remove(Some(run_dir)))
+    }
+
+    pub(crate) fn of(directories: Vec<Directory>, at_drop: AtDrop) -> Self {
+        Cgroup { directories, unified: None, at_drop }
+    }
+
+    pub(crate) fn push(&mut self, directory: Directory) {
+        self.directories.push(directory);
+    }
+
+    /// Opens the directory on version 2, for [`Cgroup::as_fd`].
+    pub(crate) fn open_unified(&mut self) -> Result<()> {
+        self.unified = unified(&self.directories).map(open_directory).transpose()?;
+        Ok(())
     }
 
     /// Finds a cgroup that exists, by its path from the top of each hierarchy. Dropping
@@ -95,14 +108,13 @@ impl Cgroup {
             return Err(Failure::new(what).with_kind(FailureKind::NotFound).into());
         }
         let mut cgroup = Cgroup::existing(directories);
-        cgroup.unified =
-            unified(&cgroup.directories).map(open_directory).transpose()?;
+        cgroup.open_unified()?;
         Ok(cgroup)
     }
 
     /// Wraps the directories of a cgroup that exists.
     pub(crate) fn existing(directories: Vec<Directory>) -> Self {
-        Cgroup { directories, unified: None, at_drop: AtDrop::Leave }
+        Cgroup::of(directories, AtDrop::Leave)
     }
 
     /// Keeps the cgroup and the processes in it. [`Cgroup::find`] finds the cgroup from
@@ -188,6 +200,7 @@ impl Drop for Cgroup {
         if let AtDrop::Remove(run_dir) = &self.at_drop
             // The error that ended the start is the one to report.
             && kill_and_remove(std::mem::take(&mut self.directories)).is_err()
+            && let Some(run_dir) = run_dir
         {
             run_dir.keep();
         }
@@ -204,15 +217,17 @@ fn kill_and_remove(mut directories: Vec<Directory>) -> Result<()> {
 }
 
 /// Refuses limits whose controller no hierarchy has, before any cgroup is made.
-fn require_controllers(hierarchies: &Hierarchies, limits: &Limits) -> Result<()> {
+pub(crate) fn require_controllers(
+    hierarchies: &Hierarchies,
+    needed: &BTreeSet<Controller>,
+) -> Result<()> {
     let is_root = rustix::process::geteuid().is_root();
-    let needed = limits.controllers();
     if is_root && hierarchies.iter().next().is_none() && !needed.is_empty() {
         let fix = "mount them: `mount -t cgroup2 none /sys/fs/cgroup`";
         return Err(Failure::new("no cgroup file system is mounted").hint(fix).into());
     }
     let is_missing = |it: &Controller| hierarchies.hierarchy_of(*it).is_none();
-    let Some(missing) = needed.into_iter().find(is_missing) else {
+    let Some(missing) = needed.iter().copied().find(is_missing) else {
         return Ok(());
     };
     let name = missing.name(Version::V2);

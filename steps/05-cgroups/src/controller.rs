@@ -32,10 +32,37 @@ pub(crate) enum Controller {
     Pids,
     /// Freezes all processes. On version 2 every cgroup can do it.
     Freezer,
+    /// The devices that processes may open and make. On version 2 a BPF program
+    /// decides.
+    Devices,
+    /// Huge pages.
+    Hugetlb,
+    /// The class of network packets. Version 1 only.
+    NetCls,
+    /// The priority of network packets. Version 1 only.
+    NetPrio,
+    /// Counters of perf(1). On version 2 every cgroup has them.
+    PerfEvent,
+    /// Remote direct memory access.
+    Rdma,
+    /// Resources without a controller of their own.
+    Misc,
+    /// The hierarchy of version 1 in which systemd keeps its units. It limits nothing.
+    Systemd,
 }
 
 impl Controller {
-    const ALL: [Controller; 7] = {
+    const ALL: [Controller; 15] = {
+        use Controller::*;
+        [
+            Cpu, Cpuacct, Cpuset, Memory, Io, Pids, Freezer, Devices, Hugetlb, NetCls,
+            NetPrio, PerfEvent, Rdma, Misc, Systemd,
+        ]
+    };
+
+    /// The controllers of [`Limits`](crate::Limits), and those that count, freeze and
+    /// kill. The others belong to [`Resources`](crate::Resources).
+    pub(crate) const OF_LIMITS: [Controller; 7] = {
         use Controller::*;
         [Cpu, Cpuacct, Cpuset, Memory, Io, Pids, Freezer]
     };
@@ -51,11 +78,18 @@ impl Controller {
             Controller::Io => "io",
             Controller::Pids => "pids",
             Controller::Freezer => "freezer",
+            Controller::Devices => "devices",
+            Controller::Hugetlb => "hugetlb",
+            Controller::NetCls => "net_cls",
+            Controller::NetPrio => "net_prio",
+            Controller::PerfEvent => "perf_event",
+            Controller::Rdma => "rdma",
+            Controller::Misc => "misc",
+            Controller::Systemd => "name=systemd",
         }
     }
 
-    /// Finds the controllers of these names. Other names (devices, hugetlb, …) are
-    /// ignored.
+    /// Finds the controllers of these names. Other names are ignored.
     pub(crate) fn named<'a>(
         names: impl IntoIterator<Item = &'a str>,
         version: Version,

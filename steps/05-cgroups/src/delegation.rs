@@ -46,7 +46,7 @@ impl Hierarchies {
 
     /// Leaves out the hierarchies in which root can make no cgroup, as in a container.
     /// A hierarchy with a controller of `needed` stays: making a cgroup in it fails.
-    fn writable_or_needed(mut self, needed: &BTreeSet<Controller>) -> Self {
+    pub(crate) fn writable_or_needed(mut self, needed: &BTreeSet<Controller>) -> Self {
         self.0.retain(|it| {
             access(&it.mount_point, AccessFlags::W_OK).is_ok()
                 || needed.iter().any(|controller| it.has_controller(*controller))

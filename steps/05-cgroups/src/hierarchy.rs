@@ -54,6 +54,15 @@ impl Hierarchy {
     }
 }
 
+/// Returns the directory of the cgroup that a process is in, in the unified hierarchy,
+/// or `None` when the process has ended or the directory cannot be seen.
+pub(crate) fn own_path(unified: &Hierarchy, process: i32) -> Option<PathBuf> {
+    let proc_cgroup = fs::read(format!("/proc/{process}/cgroup")).ok()?;
+    let mounts = mountinfo::parse(&fs::read("/proc/self/mountinfo").ok()?);
+    let mount = mounts.iter().find(|it| it.mount_point == unified.mount_point)?;
+    Hierarchy::of(mount, &proc_cgroup).own
+}
+
 /// Returns the path in the line of /proc/self/cgroup for the hierarchy of `mount`:
 /// `4:cpu,cpuacct:/a` or `0::/a`.
 fn own_cgroup<'a>(proc_self_cgroup: &'a [u8], mount: &Mount) -> Option<&'a Path> {
@@ -77,11 +86,20 @@ fn own_cgroup<'a>(proc_self_cgroup: &'a [u8], mount: &Mount) -> Option<&'a Path>
 pub(crate) struct Hierarchies(pub Vec<Hierarchy>);
 
 impl Hierarchies {
-    /// Finds the hierarchies that are mounted now.
+    /// Finds the hierarchies of the limits that are mounted now.
     ///
     /// # Errors
     /// When /proc is not mounted, or a file in it or a mount point cannot be read.
     pub(crate) fn detect() -> Result<Self> {
+        Ok(Self::detect_all()?.of_limits())
+    }
+
+    /// Finds the hierarchies that are mounted now, also those of the controllers that
+    /// no limit of [`Limits`](crate::Limits) needs, such as devices.
+    ///
+    /// # Errors
+    /// When /proc is not mounted, or a file in it or a mount point cannot be read.
+    pub(crate) fn detect_all() -> Result<Self> {
         let read = |path| fs::read(path).with_context(|| format!("read {path}"));
         let mut mounts = Vec::new();
         for mount in mountinfo::parse(&read("/proc/self/mountinfo")?) {
@@ -98,8 +116,7 @@ impl Hierarchies {
     }
 
     /// Finds the hierarchies of `mounts`, version 2 first. If a hierarchy is mounted
-    /// several times, the writable mount that shows most of it is used. Hierarchies of
-    /// version 1 without a controller of ours (`name=systemd`) are left out.
+    /// several times, the writable mount that shows most of it is used.
     fn of(mounts: &[Mount], proc_self_cgroup: &[u8]) -> Self {
         let mut mounts: Vec<_> = mounts.iter().collect();
         mounts.sort_by_key(|mount| {
@@ -123,10 +140,21 @@ impl Hierarchies {
         Hierarchies(found)
     }
 
-    /// Finds the hierarchies in recorded files of /proc.
+    /// Leaves out the controllers that no limit needs, and the hierarchies of version 1
+    /// that have no other (devices, `name=systemd`).
+    fn of_limits(mut self) -> Self {
+        for hierarchy in &mut self.0 {
+            hierarchy.controllers.retain(|it| Controller::OF_LIMITS.contains(it));
+        }
+        self.0.retain(|it| it.version == Version::V2 || !it.controllers.is_empty());
+        self
+    }
+
+    /// Finds the hierarchies of the limits in recorded files of /proc.
     #[cfg(test)]
     pub(crate) fn recorded(mountinfo: &str, proc_self_cgroup: &str) -> Self {
-        Self::of(&mountinfo::parse(mountinfo.as_bytes()), proc_self_cgroup.as_bytes())
+        let mounts = mountinfo::parse(mountinfo.as_bytes());
+        Self::of(&mounts, proc_self_cgroup.as_bytes()).of_limits()
     }
 
     /// Returns all hierarchies, version 2 first.

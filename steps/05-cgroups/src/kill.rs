@@ -68,7 +68,7 @@ const MAX_OPEN_PIDFDS: usize = 128;
 ///
 /// cgroup.procs shows 0 for a process outside our PID namespace. Such a process is left
 /// out.
-fn processes(directories: &[Directory]) -> HashSet<Pid> {
+pub(crate) fn processes(directories: &[Directory]) -> HashSet<Pid> {
     let trees = directories.iter().flat_map(Directory::tree);
     let texts = trees
         .filter_map(|cgroup| kit::read_kernel_file(cgroup.join("cgroup.procs")).ok());

@@ -23,18 +23,26 @@
 //! v1](https://docs.kernel.org/admin-guide/cgroup-v1/index.html), and
 //! [cgroups(7)](https://man7.org/linux/man-pages/man7/cgroups.7.html).
 
+mod apply;
 mod args;
+mod at;
 mod caller;
 mod cgroup;
 mod cli;
 mod controller;
+mod counters;
 mod cpuset;
 mod deadline;
 mod delegation;
 mod device;
+mod device_list;
+mod device_program;
+mod device_rules;
+mod devices;
 mod directory;
 mod doctor;
 mod events;
+mod exec_in;
 #[cfg(test)]
 mod fake;
 mod freeze;
@@ -43,14 +51,20 @@ mod hierarchy;
 mod kill;
 mod limit_files;
 mod limits;
+mod location;
 mod mountinfo;
 mod note;
 mod oom;
+mod oom_events;
 mod parent;
 mod placement;
+mod resources;
 mod rules;
 mod scope;
+mod setting;
 mod stats;
+mod sys;
+mod unified;
 mod v1;
 mod v2;
 mod values;
@@ -59,16 +73,29 @@ mod view;
 pub use args::Args;
 pub use cgroup::Cgroup;
 pub use cli::{doctor, gc_before_run, gc_command};
+pub use counters::{
+    BlockIoCounters, BlockIoEntry, Counters, CpuCounters, CpuUsage, CpusetCounters,
+    HugepageCounters, MemoryCounters, MemoryEntry, PidsCounters, Pressure,
+    PressureLine, Throttling,
+};
 pub use cpuset::CpuList;
 pub use device::{Device, DeviceRate};
+pub use device_rules::{
+    DeviceAccess, DeviceKind, DeviceRule, DeviceRules, DeviceVerdict,
+};
 pub use directory::Directory;
+pub use exec_in::SubCgroup;
 pub use gc::{Collected, gc};
 pub use kit::Size;
 pub use limits::{Limit, Limits};
+pub use location::{CgroupLocation, CgroupPaths};
 pub use note::note_first_process;
 pub use oom::Oom;
+pub use oom_events::OomEvents;
 pub use placement::{CgroupParent, Placement, SessionBus};
+pub use resources::{BelowUsage, Resources};
 pub use rules::LimitError;
+pub use setting::Setting;
 pub use stats::{Cpu, Io, Stats};
 pub use values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
-pub use view::unshare_namespace;
+pub use view::{ViewAccess, unshare_namespace};

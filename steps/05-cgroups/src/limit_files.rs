@@ -1,5 +1,6 @@
 //! The table of the limits: the file and the value of each, on either version.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -14,18 +15,20 @@ use crate::limits::{Limit, Limits};
 use crate::values::{Max, Swap};
 
 /// A file of a cgroup, and the value that is written into it.
-type FileValue = (&'static str, String);
+pub(crate) type FileValue = (Cow<'static, str>, String);
 
 /// The writes that set a limit. A write has one file or two alternatives: it goes into
 /// the first file that this kernel has.
-type Writes = Vec<Vec<FileValue>>;
+pub(crate) type Writes = Vec<Vec<FileValue>>;
 
 fn one(file: &'static str, value: impl Display) -> Writes {
-    vec![vec![(file, value.to_string())]]
+    vec![vec![(file.into(), value.to_string())]]
 }
 
 fn either(first: (&'static str, u64), second: (&'static str, u64)) -> Writes {
-    vec![[first, second].map(|(file, value)| (file, value.to_string())).into()]
+    let file_value =
+        |(file, value): (&'static str, u64)| (file.into(), value.to_string());
+    vec![[first, second].map(file_value).into()]
 }
 
 impl Limits {
@@ -99,7 +102,8 @@ impl Limits {
             Version::V2 => "io.max",
             Version::V1 => v1_file,
         };
-        let writes = rates.iter().map(|rate| vec![(file, rate.line(key, version))]);
+        let writes =
+            rates.iter().map(|rate| vec![(file.into(), rate.line(key, version))]);
         (!rates.is_empty()).then(|| writes.collect())
     }
 
@@ -116,11 +120,13 @@ impl Limits {
         let writes = self.files(limit, hierarchy.version);
         let writes = writes.filter(|_| hierarchy.has_controller(limit.controller()));
         for files in writes.iter().flatten() {
-            let is_missing = write_first(limit, files, cgroup)?;
+            let is_missing = write_first(&limit.to_string(), files, cgroup)?;
             let is_implied =
                 matches!((limit, self.swap), (Limit::Swap, Some(Swap::Implied(_))));
             if is_missing && !is_implied {
-                return Err(missing_file(limit, files, cgroup));
+                let (controller, fix) = (limit.controller(), limit.fix());
+                let missing = missing_file(&limit, controller, files, cgroup);
+                return Err(missing.hint(fix).into());
             }
         }
         Ok(())
@@ -129,9 +135,13 @@ impl Limits {
 
 /// Writes into the first of `files` that the kernel has. Returns whether all of them
 /// are missing.
-fn write_first(limit: Limit, files: &[FileValue], cgroup: &Directory) -> Result<bool> {
+pub(crate) fn write_first(
+    name: &str,
+    files: &[FileValue],
+    cgroup: &Directory,
+) -> Result<bool> {
     for (file, value) in files {
-        match cgroup.write(&limit.to_string(), file, value) {
+        match cgroup.write(name, file, value) {
             Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {}
             written => {
                 return written
@@ -152,17 +162,19 @@ fn write_first(limit: Limit, files: &[FileValue], cgroup: &Directory) -> Result<
     Ok(true)
 }
 
-fn missing_file(
-    limit: Limit,
+/// Returns the error for a limit that has no file in the cgroup.
+pub(crate) fn missing_file(
+    limit: &dyn Display,
+    controller: Controller,
     files: &[FileValue],
     cgroup: &Directory,
-) -> anyhow::Error {
-    let files: Vec<_> = files.iter().map(|(file, _)| *file).collect();
+) -> Failure {
+    let files: Vec<_> = files.iter().map(|(file, _)| file.as_ref()).collect();
     let what = format!(
         "{limit}: the {} controller of this kernel has no {} (looked in {})",
-        limit.controller().name(cgroup.version()),
+        controller.name(cgroup.version()),
         files.join(" or "),
         cgroup.path().display(),
     );
-    Failure::new(what).hint(limit.fix()).into()
+    Failure::new(what)
 }

@@ -19,7 +19,7 @@ pub(crate) fn limit(cgroup: &Directory, limits: &Limits) -> Result<()> {
 /// Copies the CPUs and memory nodes of the nearest cgroup above that has some, into
 /// this cgroup and into those between. A new cpuset of version 1 is empty, and an empty
 /// one refuses processes (cpusets.rst, "What do you need to know").
-fn inherit_cpuset(cgroup: &Directory) -> Result<()> {
+pub(crate) fn inherit_cpuset(cgroup: &Directory) -> Result<()> {
     let why = "a new cpuset is empty, and refuses processes";
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let mut empty = vec![cgroup.clone()];

@@ -41,7 +41,7 @@ const COUNTED: [Controller; 4] =
 /// a limit needs it. In the other ancestors the controllers of [`COUNTED`] are enabled
 /// too. All stay enabled when the container is gone, since another manager may use them
 /// by then.
-fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
+pub(crate) fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
     if cgroup.hierarchy.controllers.is_empty() {
         return Ok(()); // a hybrid host: all controllers are on version 1
     }
@@ -68,6 +68,30 @@ fn enable(cgroup: &Directory, needed: &BTreeSet<Controller>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Enables every controller that the cgroups above have, also those that this program
+/// does not know, as far as the kernel allows it: for an OCI runtime, whose clients read
+/// the counters themselves.
+pub(crate) fn enable_all(cgroup: &Directory) {
+    for ancestor in cgroup.ancestors() {
+        let names = |file| ancestor.read(file).unwrap_or_default();
+        let (available, enabled) =
+            (names("cgroup.controllers"), names("cgroup.subtree_control"));
+        let is_enabled = |name: &str| enabled.split_whitespace().any(|it| it == name);
+        let missing = available.split_whitespace().filter(|name| !is_enabled(name));
+        for name in missing {
+            // Another cgroup there may have processes. The limits that are asked for do
+            // not depend on it: their controllers are enabled already.
+            if refuse_internal_processes(&ancestor).is_ok() {
+                let _ = ancestor.write(
+                    "its clients read all counters",
+                    "cgroup.subtree_control",
+                    format_args!("+{name}"),
+                );
+            }
+        }
+    }
 }
 
 /// Returns the controllers that `file` lists.
@@ -108,7 +132,7 @@ fn is_threaded(cgroup: &Directory) -> bool {
 
 /// Refuses a cgroup that cannot hold processes. A cgroup below a threaded one is
 /// `domain invalid` (cgroup-v2.rst, "Threads").
-fn require_domain(cgroup: &Directory) -> Result<()> {
+pub(crate) fn require_domain(cgroup: &Directory) -> Result<()> {
     let kind = cgroup.read("cgroup.type")?;
     if kind.trim() == "domain" {
         return Ok(());

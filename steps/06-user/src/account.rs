@@ -23,7 +23,7 @@ pub struct User {
 
 /// A user or group, by name or by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum UserName {
+pub(crate) enum UserName {
     Number(u32),
     Text(String),
 }
@@ -98,6 +98,11 @@ impl Account {
 }
 
 impl User {
+    /// Makes a user of its id.
+    pub fn of_id(uid: u32) -> Self {
+        User { user: UserName::Number(uid), group: None }
+    }
+
     // ANCHOR: look_up
     // Task 6.4: a name must have an entry in /etc/passwd; a number may have one.
     fn look_up(&self, passwd: &str, groups: &str) -> Result<Account> {
@@ -150,7 +155,7 @@ impl UserName {
         }
     }
 
-    fn gid(&self, groups: &str) -> Result<u32> {
+    pub(crate) fn gid(&self, groups: &str) -> Result<u32> {
         match self {
             UserName::Number(gid) => Ok(*gid),
             UserName::Text(name) => entries(groups)
@@ -198,7 +203,7 @@ fn unknown(kind: &str, name: &str, file: &str) -> anyhow::Error {
 const MAX_FILE_SIZE: u64 = 1 << 20;
 
 /// Reads a file of the image. A missing file counts as an empty one.
-fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
+pub(crate) fn read(root: BorrowedFd<'_>, path: &str) -> Result<String> {
     let opened = match inside::open(root, Path::new(path)) {
         Err(error) if kit::errno(&error) == Some(Errno::ENOENT) => {
             return Ok(String::new());

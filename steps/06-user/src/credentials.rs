@@ -4,13 +4,12 @@ use std::os::fd::BorrowedFd;
 
 use anyhow::Result;
 use exec::Channel;
-use kit::{Failure, FailureKind, Hint};
-use nix::errno::Errno;
+use kit::{Failure, FailureKind};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use crate::account::{Account, User};
+use crate::keyring::Keyring;
 use crate::namespace::Ids;
-use crate::sys;
 
 impl Ids {
     /// In the child, once the maps are written: becomes the namespace's first user, and
@@ -20,16 +19,15 @@ impl Ids {
     /// # Errors
     /// The kernel's error, from one of the calls.
     pub fn enter(&self, parent: &Channel) -> Result<()> {
-        kit::call(
-            "a new keyring: the caller's keys stay outside",
-            "keyctl",
-            "JOIN_SESSION_KEYRING",
-            sys::join_new_session_keyring,
-        )
-        .hint_on(
-            Errno::EDQUOT,
-            "as many keys as /proc/sys/kernel/keys allows: each container takes one",
-        )?;
+        self.enter_with(Keyring::New, parent)
+    }
+
+    /// Becomes the namespace's first user as [`Ids::enter`] does, with this keyring.
+    ///
+    /// # Errors
+    /// As [`Ids::enter`].
+    pub fn enter_with(&self, keyring: Keyring, parent: &Channel) -> Result<()> {
+        keyring.join()?;
         self.become_account(self.first_user(), parent)
     }
 

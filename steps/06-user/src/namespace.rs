@@ -1,13 +1,10 @@
 //! The user namespace: clone3 makes it with the child, and the parent writes its maps.
 
-use std::fs::File;
 use std::os::fd::AsFd;
 
 use anyhow::Result;
 use exec::CloneFlags;
-use kit::Hint;
-use mount::{Detached, Request};
-use nix::errno::Errno;
+use mount::{Detached, Request, Sourced};
 use nix::unistd::Pid;
 use pivot_root::{Root, RootView, Rootfs};
 
@@ -16,6 +13,7 @@ use crate::exposure;
 use crate::helpers::Helpers;
 use crate::id_map::IdMap;
 use crate::pipes;
+use crate::process_maps::{open_namespace, write, write_both};
 
 /// The ids of a container: the host's, or those of a user namespace.
 #[derive(Clone, Debug)]
@@ -45,6 +43,18 @@ pub(crate) enum Writer {
     OwnId,
     /// The host's set-user-ID helpers: they write the caller's subordinate ids.
     Helpers(Helpers),
+    /// Nobody: the namespace exists, and its maps are written.
+    Nobody(Setgroups),
+}
+
+/// Whether setgroups(2) is allowed in a user namespace: user_namespaces(7),
+/// "/proc/PID/setgroups".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setgroups {
+    /// It is.
+    Allowed,
+    /// It is not, for good.
+    Denied,
 }
 
 impl Ids {
@@ -85,10 +95,9 @@ impl Ids {
 
     /// The flag for clone(2): CLONE_NEWUSER, or none for the host's ids.
     pub fn namespace(&self) -> CloneFlags {
-        if self.maps.is_some() {
-            CloneFlags::CLONE_NEWUSER
-        } else {
-            CloneFlags::empty()
+        match &self.maps {
+            Some(Maps { writer: Writer::Nobody(_), .. }) | None => CloneFlags::empty(),
+            Some(_) => CloneFlags::CLONE_NEWUSER,
         }
     }
 
@@ -122,6 +131,7 @@ impl Ids {
                 write(child, "setgroups", "deny")?;
                 write_both(child, uids, gids)
             }
+            Writer::Nobody(_) => Ok(()),
         }
     }
     // ANCHOR_END: write
@@ -166,7 +176,7 @@ impl Ids {
     ///
     /// # Errors
     /// As [`mount::copy_sources`].
-    pub fn copy_sources(&self, requests: &[Request]) -> Result<()> {
+    pub fn copy_sources(&self, requests: &[impl Sourced]) -> Result<()> {
         match self.needs_idmapped_mounts() {
             true => mount::copy_sources(requests),
             false => Ok(()),
@@ -181,7 +191,8 @@ impl Ids {
     /// Whether a process inside may change its groups: user_namespaces(7),
     /// "/proc/PID/setgroups".
     pub(crate) fn may_set_groups(&self) -> bool {
-        self.maps.as_ref().is_none_or(|maps| maps.writer != Writer::OwnId)
+        let denied = [Writer::OwnId, Writer::Nobody(Setgroups::Denied)];
+        self.maps.as_ref().is_none_or(|maps| !denied.contains(&maps.writer))
     }
 
     /// Whether this group id exists inside.
@@ -224,28 +235,4 @@ pub fn open_root(
         Some(view) => Root::from_view(view, rootfs.access, requests),
         None => Root::open(rootfs, requests),
     }
-}
-
-fn open_namespace(child: Pid) -> Result<File> {
-    let path = format!("/proc/{child}/ns/user");
-    kit::call("its id maps, for an idmapped mount", "open", &path, || File::open(&path))
-}
-
-fn write_both(child: Pid, uids: &IdMap, gids: &IdMap) -> Result<()> {
-    write(child, "uid_map", &uids.lines())?;
-    write(child, "gid_map", &gids.lines())
-}
-
-fn write(child: Pid, file: &str, text: &str) -> Result<()> {
-    let why = match file {
-        "setgroups" => "an ordinary user's gid_map needs it",
-        "uid_map" => "map its user ids",
-        _ => "map its group ids",
-    };
-    let path = format!("/proc/{child}/{file}");
-    let operands = format!("{path}, {}", text.trim_end().replace('\n', "; "));
-    kit::call(why, "write", operands, || std::fs::write(&path, text)).hint_on(
-        Errno::EPERM,
-        "`doctor` of this step says what forbids user namespaces here",
-    )
 }

@@ -134,10 +134,7 @@ impl Capabilities {
     /// # Errors
     /// EPERM when a set has what this process may not have.
     pub fn set(&self, why: &str) -> Result<()> {
-        let operands = format_args!(
-            "effective {}, permitted {}, inheritable {}",
-            self.effective, self.permitted, self.inheritable
-        );
+        let operands = self.show_sets();
         let sets = RawSets {
             effective: self.effective.raw(),
             permitted: self.permitted.raw(),
@@ -145,6 +142,22 @@ impl Capabilities {
         };
         kit::call(why, "capset", operands, || thread::set_capabilities(None, sets))?;
         self.ambient.iter().try_for_each(raise_ambient)
+    }
+}
+
+impl Capabilities {
+    /// Shows the sets of capset(2), for people.
+    fn show_sets(&self) -> String {
+        let mut text = match self.effective == self.permitted {
+            true => format!("effective and permitted {}", self.effective),
+            false => {
+                format!("effective {}, permitted {}", self.effective, self.permitted)
+            }
+        };
+        if !self.inheritable.is_empty() {
+            text += &format!(", inheritable {}", self.inheritable);
+        }
+        text
     }
 }
 

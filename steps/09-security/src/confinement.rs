@@ -1,9 +1,13 @@
 //! The rights of the command, and the order in which a process gives up all others.
 
+use std::os::fd::OwnedFd;
+
 use anyhow::Result;
 use rustix::thread;
 
 use crate::capabilities::{Capabilities, keep_capabilities};
+use crate::capability_set::{Capability, CapabilitySet};
+use crate::seccomp::Filter;
 
 /// The rights that the command has.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +16,8 @@ pub struct Confinement {
     pub capabilities: Capabilities,
     /// Whether an exec can give it more rights.
     pub no_new_privs: NoNewPrivs,
+    /// The filter of its system calls.
+    pub filter: Option<Filter>,
 }
 
 /// Whether a set-user-ID program, or one with file capabilities, has its effect:
@@ -38,29 +44,69 @@ impl Confinement {
     }
 
     /// In the child, as the command's user: gives up all capabilities but the command's
-    /// own. The program is then found with the rights of the command.
+    /// own. The program is then found with the rights of the command. If the filter
+    /// needs CAP_SYS_ADMIN, that stays permitted until the filter is loaded.
     ///
     /// # Errors
     /// The kernel's, from capset(2).
     pub fn after_user_change(&self) -> Result<()> {
-        self.capabilities.set("the command's rights")
+        let permitted = self.capabilities.permitted.union(self.needed_for_filter());
+        Capabilities { permitted, ..self.capabilities }.set("the command's rights")
     }
 
-    /// The last calls before the exec: nothing that follows can give a right back.
+    /// Makes the last calls before the exec. Nothing can give a right back afterwards.
     ///
-    /// seccomp(2): a filter needs either no_new_privs or CAP_SYS_ADMIN, so it is loaded
-    /// after the one, or before the other is given up.
+    /// seccomp(2): a filter needs no_new_privs or CAP_SYS_ADMIN, so it is loaded after
+    /// the one, or before the other is given up.
     ///
     /// # Errors
     /// The kernel's, from prctl(2), seccomp(2) and capset(2).
     pub fn confine(&self) -> Result<()> {
-        if self.no_new_privs == NoNewPrivs::Set {
-            set_no_new_privs()?;
-        }
-        Ok(())
+        self.confine_with_listener(|_| Ok(()))
     }
 }
 // ANCHOR_END: confine
+
+impl Confinement {
+    /// Does the same as [`Confinement::confine`], and passes on the descriptor of the
+    /// filter's listener, if it has one.
+    ///
+    /// # Errors
+    /// As [`Confinement::confine`], and those of `pass_on`.
+    pub fn confine_with_listener(
+        &self,
+        pass_on: impl FnOnce(OwnedFd) -> Result<()>,
+    ) -> Result<()> {
+        if self.no_new_privs == NoNewPrivs::Set {
+            set_no_new_privs()?;
+        }
+        let Some(filter) = &self.filter else { return Ok(()) };
+        let needed = self.needed_for_filter();
+        if !needed.is_empty() {
+            let effective = self.capabilities.effective.union(needed);
+            let permitted = self.capabilities.permitted.union(needed);
+            Capabilities { effective, permitted, ..self.capabilities }
+                .set("for the filter, without no_new_privs")?;
+        }
+        filter.load()?.map_or(Ok(()), pass_on)?;
+        match needed.is_empty() {
+            true => Ok(()),
+            false => self.capabilities.set("and now the command's rights only"),
+        }
+    }
+
+    /// The capability that loading the filter needs and that the command does not have
+    /// effective.
+    fn needed_for_filter(&self) -> CapabilitySet {
+        let needed = [Capability::SYS_ADMIN].into_iter().collect::<CapabilitySet>();
+        match (&self.filter, self.no_new_privs) {
+            (Some(_), NoNewPrivs::Unset) => {
+                needed.difference(self.capabilities.effective)
+            }
+            _ => CapabilitySet::EMPTY,
+        }
+    }
+}
 
 fn set_no_new_privs() -> Result<()> {
     let why = "no program gives it more rights";

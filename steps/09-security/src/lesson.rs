@@ -4,16 +4,16 @@ use kit::Lesson;
 
 pub const LESSON: Lesson = Lesson {
     step: env!("CARGO_BIN_NAME"),
-    chapter: "A network of its own",
+    chapter: "Locked down",
     examples: &[
         (
-            "cargo run --bin 08-network -- run cat /etc/hosts",
-            "a name and an address of its own",
+            "cargo run --bin 09-security -- run grep -E 'Cap|Seccomp|NoNew' /proc/self/status",
+            "the rights of a command, as the kernel keeps them",
         ),
         (
-            "cargo run --bin 08-network -- run --explain=08 -p 127.0.0.1:8080:80 true",
-            "the kernel calls of this step; port 8080 would lead to it",
+            "cargo run --bin 09-security -- run --explain=09 --cap-drop ALL true",
+            "the kernel calls of this step",
         ),
     ],
-    adds: &[],
+    adds: &["cap_add", "cap_drop", "security_opt", "privileged"],
 };

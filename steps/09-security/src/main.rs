@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use cgroups::Cgroup;
-use exec::{CommandArgs, Job, Spawn};
+use exec::{BeforeExec, CommandArgs, Job, Spawn};
 use image::Base;
 use kit::{DoctorArgs, ExplainArgs, Id, RunDir, RunDirArgs, doctor, program};
 use mount::{MissingTarget, mount_all};
@@ -17,8 +17,8 @@ use crate::lesson::LESSON;
 
 /// Step 9 of Kiste: locked down
 ///
-/// The network namespace: the container has an address, a way out and a name, and is
-/// reached at its published ports only.
+/// Capabilities, seccomp and masks: root inside may do what a container needs, and
+/// nothing that reaches the host.
 #[derive(clap::Parser)]
 #[command(name = env!("CARGO_BIN_NAME"), version, styles = kit::styles())]
 enum Cli {
@@ -66,6 +66,8 @@ struct Run {
     cgroup: cgroups::Args,
     #[command(flatten)]
     network: network::Args,
+    #[command(flatten)]
+    security: security::Args,
 }
 
 fn main() -> ExitCode {
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
                     user::checks(&user::helpers()),
                     image::checks(&std::env::temp_dir(), &user::helpers()),
                     network::checks(network::find_pasta().as_deref()),
+                    security::checks(),
                 ]
                 .concat(),
             ),
@@ -109,12 +112,14 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let image = args.image.plan()?; // 07: its image, if it has one
     let terminal = args.terminal.plan()?;
     let network = args.network.plan()?;
+    let security = args.security.plan()?; // 09: what it may do
 
     let run_dir = RunDir::create(&args.run_dirs.parent(), &id)?;
     cgroups::gc_before_run(&run_dir);
     let ids = ids.reserve(&run_dir)?; // 06: which no other container has
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
+    cgroup.limit_devices(security.device_rules().as_ref())?; // 09: which devices
     // 08: its address, its ports, and the bridge
     let mut network = network::connect(&network, &id, &names.hostname, &run_dir)?;
     // 07: the directory or image that it is made of
@@ -127,13 +132,16 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         | network.namespace()
         | uts::NAMESPACE
         | pid::NAMESPACES
-        | mount::NAMESPACE;
+        | mount::NAMESPACE
+        | security::time_namespace();
+    security.check_sysctls(namespaces)?; // 09: settings of its own, none of the host
     let mut child = Spawn::new(namespaces)
         .job(Job::Session)
         .into_cgroup(cgroup.as_fd()) // 05: v2: the child starts in it
         .before_start(|child| {
             cgroups::note_first_process(&run_dir, child)?; // 05: for gc
             ids.write(child, base.views())?; // 06: its ids outside
+            security.prepare(child)?; // 09: what only we can give it
             network.plug_in(child) // 08: a cable, from the bridge to it
         })
         .spawn(|parent| {
@@ -155,6 +163,10 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
+            // 09: and its other groups
+            let account =
+                ids.add_groups(account, root.as_fd(), args.security.groups())?;
+            security.protect(root.as_fd())?; // 09: the kernel's files that reach the host
             // 07: the image's program and variables, then those of every command
             let environment = exec::environment(&names.hostname, account.home());
             let command = base.command(args.command.plan())?.with_defaults(environment);
@@ -162,8 +174,16 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             let command = command.enter_workdir_early(); // 00: where only root may go
+            // 09: the rights that are left for the command, and for no program of it more
+            let confinement = security.confinement(account.uid)?;
+            confinement.before_user_change()?;
             ids.become_user(&account, parent)?; // 06: becomes that user
-            pid::become_command(&command, pid_1, parent) // 02: becomes the command
+            confinement.after_user_change()?; // 09: with its rights
+            let confine = || security.confine(&confinement); // 09: the filter
+            let before_exec =
+                BeforeExec { confine: Some(&confine), ..BeforeExec::default() };
+            // 02: becomes the command
+            pid::become_command_after(&command, pid_1, &before_exec, parent)
         })
         .or_else(|error| cgroup.add_oom_hint(error)) // 05: out of memory?
         // 07: is the command the name of an image?

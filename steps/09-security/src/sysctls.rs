@@ -55,10 +55,7 @@ impl Sysctl {
         let is_part = |part: &str| {
             !["", ".", ".."].contains(&part) && !part.contains(['/', '\0'])
         };
-        if path.contains('/')
-            && path.split('/').all(|part| is_part(part))
-            && !name.contains("//")
-        {
+        if path.contains('/') && path.split('/').all(is_part) && !name.contains("//") {
             return Ok(Sysctl { name, value: value.into() });
         }
         Err(format!("{name:?} is no name of a kernel setting: net.core.somaxconn"))

@@ -1,1 +1,142 @@
 //! The plan of a container, made from its config.json: one file for each section.
+
+mod cgroup;
+mod devices;
+pub(crate) mod files;
+mod id_maps;
+mod mounts;
+mod namespaces;
+pub(crate) mod process;
+pub(crate) mod resources;
+mod root;
+mod scheduling;
+pub(crate) mod seccomp;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use cgroups::{CgroupPaths, Resources};
+use kit::{Failure, FailureKind, Id, Result};
+use oci_spec::runtime::{Linux, Spec};
+use security::Sysctl;
+use user::{Helpers, Keyring};
+use uts::HostName;
+
+use crate::bundle::Bundle;
+use crate::hooks::Hooks;
+
+pub(crate) use files::Files;
+pub(crate) use namespaces::{CgroupNamespace, NEWTIME, Namespaces};
+pub(crate) use process::Process;
+
+/// The plan of a container: the values of all rooms.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) id: Id,
+    pub(crate) oci_version: String,
+    pub(crate) annotations: BTreeMap<String, String>,
+    pub(crate) bundle: PathBuf,
+    pub(crate) files: Files,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) hostname: Option<HostName>,
+    pub(crate) domainname: Option<HostName>,
+    pub(crate) keyring: Keyring,
+    pub(crate) cgroup: CgroupPaths,
+    pub(crate) resources: Resources,
+    pub(crate) process: Process,
+    pub(crate) sysctls: Vec<Sysctl>,
+    pub(crate) masked_paths: Vec<PathBuf>,
+    pub(crate) readonly_paths: Vec<PathBuf>,
+    pub(crate) hooks: Hooks,
+}
+
+/// Makes the plan of the container with this id.
+///
+/// # Errors
+/// When config.json asks for something invalid, or for something that this runtime or
+/// this caller cannot do.
+pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
+    let spec = &bundle.spec;
+    let linux = spec.linux().clone().unwrap_or_default();
+    refuse_unsupported(&linux)?;
+    let process = process(spec, &linux)?;
+    let namespaces = namespaces::plan(&linux, &helpers())?;
+    let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
+    let resources = resources::plan(linux.resources().as_ref())?;
+    Ok(Plan {
+        id: id.clone(),
+        oci_version: spec.version().clone(),
+        annotations: spec
+            .annotations()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
+        bundle: bundle.directory.clone(),
+        files,
+        sysctls: sysctls(&linux, &namespaces)?,
+        namespaces,
+        hostname: name("hostname", spec.hostname().as_deref())?,
+        domainname: name("domainname", spec.domainname().as_deref())?,
+        keyring,
+        cgroup: cgroup::plan(&linux, id.as_str(), &resources)?,
+        resources,
+        process,
+        masked_paths: paths(linux.masked_paths()),
+        readonly_paths: paths(linux.readonly_paths()),
+        hooks: Hooks::of(spec)?,
+    })
+}
+
+/// Refuses the sections that this runtime does not have: the container would run without
+/// what they ask for.
+fn refuse_unsupported(linux: &Linux) -> Result<()> {
+    let sections = [
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        (
+            "linux.netDevices",
+            linux.net_devices().as_ref().is_some_and(|it| !it.is_empty()),
+        ),
+    ];
+    match sections.iter().find(|(_, is_there)| *is_there) {
+        Some((name, _)) => Err(invalid(format_args!("{name}: not supported"))),
+        None => Ok(()),
+    }
+}
+
+/// Makes the plan of the container's own process.
+pub(crate) fn process(spec: &Spec, linux: &Linux) -> Result<Process> {
+    let Some(process) = spec.process() else {
+        return Err(invalid("process: config.json has none"));
+    };
+    process::plan(process, linux)
+}
+
+fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Sysctl>> {
+    let sorted: BTreeMap<_, _> = linux.sysctl().iter().flatten().collect();
+    let sysctl = |(name, value): (&String, &String)| {
+        let sysctl = Sysctl::new(name, value)
+            .map_err(|why| invalid(format_args!("linux.sysctl: {why}")))?;
+        sysctl.check(namespaces.kinds())?;
+        Ok(sysctl)
+    };
+    sorted.into_iter().map(sysctl).collect()
+}
+
+fn paths(section: &Option<Vec<String>>) -> Vec<PathBuf> {
+    section.iter().flatten().map(PathBuf::from).collect()
+}
+
+fn name(section: &str, name: Option<&str>) -> Result<Option<HostName>> {
+    let name = name.filter(|name| !name.is_empty()).map(HostName::of_config);
+    name.transpose().map_err(|why| invalid(format_args!("{section}: {why}")))
+}
+
+fn helpers() -> Helpers {
+    Helpers::find(&std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// Makes the error for an invalid value in config.json.
+pub(crate) fn invalid(what: impl std::fmt::Display) -> anyhow::Error {
+    Failure::new(what).with_kind(FailureKind::Usage).into()
+}

@@ -2,6 +2,7 @@
 
 /// The calls that make a container. A narration must not leave out any of them.
 pub const MAKE_A_CONTAINER: &[&str] = &[
+    "capset",
     "chdir",
     "chroot",
     "clone",
@@ -20,6 +21,7 @@ pub const MAKE_A_CONTAINER: &[&str] = &[
     "open_tree",
     "pivot_root",
     "prctl",
+    "seccomp",
     "setdomainname",
     "setgroups",
     "sethostname",
@@ -58,6 +60,9 @@ pub const NARRATED_AS: &[(&str, &[&str])] = &[
     ("setxattr", &["setxattr", "fsetxattr"]),
     ("stat", &["stat", "statx", "newfstatat"]),
     ("symlinkat", &["symlinkat"]),
+    ("capget", &["capget"]),
+    ("prlimit", &["prlimit64"]),
+    ("setrlimit", &["prlimit64", "setrlimit"]),
     ("access", &["access", "faccessat", "faccessat2"]),
     ("tcsetpgrp", &["ioctl"]),
     ("waitid", &["waitid"]),

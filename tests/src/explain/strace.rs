@@ -8,6 +8,9 @@ use super::calls::{HELPER, traced};
 /// The end of a line when strace prints another process's call before this call ends.
 const UNFINISHED: &str = " <unfinished ...>";
 
+/// Stands for the calls of prctl(2) that drop one capability after the other.
+const DROP: &str = "prctl, PR_CAPBSET_DROP";
+
 /// Returns the words that start a program under strace, with this log.
 pub fn command(log: &Path) -> Vec<String> {
     let only = format!("trace={}", traced().join(","));
@@ -49,7 +52,17 @@ pub fn seen(log: &str, processes: usize) -> Calls {
         let is_command = at > 0 && seen[at].last().is_some_and(|last| last == "execve");
         if is_name && !is_command && is_compared(name, operands) {
             let is_helper = operands.contains("CLONE_VFORK") || name == "vfork";
-            seen[at].push(if is_helper { HELPER } else { name }.into());
+            // These are narrated together, as one call.
+            let is_drop = operands.starts_with("PR_CAPBSET_DROP");
+            let name = match (is_helper, is_drop) {
+                (true, _) => HELPER,
+                (_, true) if seen[at].last().is_some_and(|last| last == DROP) => {
+                    continue;
+                }
+                (_, true) => DROP,
+                _ => name,
+            };
+            seen[at].push(name.into());
         }
     }
     // Drops the calls before the program: the execve of strace itself, and of the
@@ -59,6 +72,8 @@ pub fn seen(log: &str, processes: usize) -> Calls {
         .rposition(|name| name == "execve")
         .expect("the program was started");
     seen[0].drain(..=program);
+    let drops = seen.iter_mut().flatten().filter(|name| *name == DROP);
+    drops.for_each(|name| *name = "prctl".into());
     ["parent", "child", "grandchild"]
         .map(String::from)
         .into_iter()

@@ -1,0 +1,162 @@
+//! A cgroup at a given place, which may exist already: for an OCI runtime.
+
+use anyhow::Result;
+use kit::{Failure, FailureKind};
+use nix::errno::Errno;
+use nix::unistd::geteuid;
+
+use crate::cgroup::{AtDrop, Cgroup};
+use crate::controller::{Controller, Version};
+use crate::directory::Directory;
+use crate::location::CgroupPaths;
+use crate::resources::Resources;
+use crate::{apply, devices, freeze, kill, v1, v2};
+
+impl Cgroup {
+    /// Makes the cgroup in the planned directories, and applies the resources. A
+    /// directory that exists is used if it is empty. Dropping the cgroup removes it,
+    /// unless [`Cgroup::keep`] was called.
+    ///
+    /// # Errors
+    /// When the resources break a rule, or cannot be applied; when the cgroup exists
+    /// and has processes, or is frozen. After an error no cgroup is left.
+    pub fn at(paths: &CgroupPaths, resources: &Resources) -> Result<Self> {
+        resources.check()?;
+        let planned = paths.with_hierarchies()?;
+        for (hierarchy, path) in planned.iter().filter(|(_, path)| path.exists()) {
+            require_unused(&Directory::existing(hierarchy, path.clone()))?;
+        }
+        let needs_none = resources.controllers().is_empty();
+        let mut cgroup = Cgroup::of(Vec::new(), AtDrop::Remove(None));
+        for (hierarchy, path) in planned {
+            match path.exists() {
+                true => cgroup.push(Directory::existing(&hierarchy, path)),
+                false => match Directory::make(&hierarchy, path) {
+                    // A user may make no cgroup here, and needs none.
+                    Err(error) if needs_none && is_denied_to_user(&error) => {}
+                    made => cgroup.push(made?),
+                },
+            }
+        }
+        cgroup.prepare(resources)?;
+        cgroup.update(resources)?;
+        devices::apply(&cgroup, resources.devices.as_ref())?;
+        cgroup.open_unified()?;
+        Ok(cgroup)
+    }
+
+    /// Opens the cgroup in the directories that exist. Dropping it does nothing to the
+    /// cgroup. A cgroup that is gone has no directories, and then all functions do
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the hierarchies or a directory cannot be examined.
+    pub fn open(paths: &CgroupPaths) -> Result<Self> {
+        let existing = paths.with_hierarchies()?.into_iter();
+        let existing = existing
+            .filter(|(_, path)| path.is_dir())
+            .map(|(hierarchy, path)| Directory::existing(&hierarchy, path));
+        let mut cgroup = Cgroup::existing(existing.collect());
+        cgroup.open_unified()?;
+        Ok(cgroup)
+    }
+
+    /// Applies new resources to a cgroup that may have processes. The device rules stay
+    /// as they are.
+    ///
+    /// # Errors
+    /// When the resources break a rule, or the kernel refuses one. Those that were
+    /// applied before stay.
+    pub fn update(&self, resources: &Resources) -> Result<()> {
+        resources.check()?;
+        self.require_controllers(resources)?;
+        apply::apply(self.directories(), resources)
+    }
+
+    /// Lists the processes in the cgroup and in the cgroups below it, in ascending
+    /// order.
+    pub fn processes(&self) -> Vec<i32> {
+        let found = kill::processes(self.directories());
+        let mut pids: Vec<_> =
+            found.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
+        pids.sort_unstable();
+        pids
+    }
+
+    /// Returns whether the processes are frozen, or about to be: the container is paused.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn is_frozen(&self) -> Result<bool> {
+        match self.directories() {
+            [] => Ok(false), // without root there may be no cgroup
+            directories => freeze::is_frozen(directories),
+        }
+    }
+
+    /// Thaws the processes that version 1 has frozen, so that a SIGKILL that was sent to
+    /// them ends them. On version 2 a frozen process can die.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn let_die(&self) -> Result<()> {
+        freeze::freezer(self.directories()).map_or(Ok(()), freeze::thaw_tree)
+    }
+
+    /// Enables the controllers, and makes a new cpuset ready for processes.
+    fn prepare(&self, resources: &Resources) -> Result<()> {
+        let needed = resources.controllers();
+        for cgroup in self.directories() {
+            match cgroup.version() {
+                Version::V2 => {
+                    v2::enable(cgroup, &needed)?;
+                    v2::enable_all(cgroup);
+                    v2::require_domain(cgroup)?;
+                }
+                Version::V1 if cgroup.has_controller(Controller::Cpuset) => {
+                    v1::inherit_cpuset(cgroup)?;
+                }
+                Version::V1 => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses resources whose controllers the cgroup does not have: a limit must never
+    /// be left out silently.
+    fn require_controllers(&self, resources: &Resources) -> Result<()> {
+        let needed = resources.controllers();
+        let missing = needed.into_iter().find(|it| self.directory_of(*it).is_none());
+        let Some(missing) = missing else { return Ok(()) };
+        let name = missing.name(Version::V2);
+        let what = format!(
+            "the container's cgroup has no {name} controller, which a limit needs"
+        );
+        Err(Failure::new(what)
+            .hint("leave the limit out, or start the container with such a limit")
+            .into())
+    }
+}
+
+/// Refuses a cgroup that another container may use: the resources would be those of
+/// both, and `delete` would kill both.
+fn require_unused(cgroup: &Directory) -> Result<()> {
+    let path = cgroup.path().display();
+    let count = kill::processes(std::slice::from_ref(cgroup)).len();
+    let (what, hint) = if count > 0 {
+        let what = format!("{path}: the cgroup exists and has {count} processes");
+        (what, "choose another cgroupsPath, or delete the container that uses it")
+    } else if freeze::is_frozen(std::slice::from_ref(cgroup)).unwrap_or(false) {
+        let what = format!("{path}: the cgroup exists and is frozen");
+        (what, "choose another cgroupsPath, or remove the cgroup with rmdir")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::new(what).hint(hint).with_kind(FailureKind::Conflict).into())
+}
+
+fn is_denied_to_user(error: &anyhow::Error) -> bool {
+    let reason = kit::errno(error);
+    let is_denied = matches!(reason, Some(Errno::EACCES | Errno::EPERM | Errno::EROFS));
+    is_denied && !geteuid().is_root()
+}

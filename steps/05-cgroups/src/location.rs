@@ -1,0 +1,145 @@
+//! The place of a container's cgroup as an OCI configuration gives it, and the
+//! directories that follow from it on this host.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::require_controllers;
+use crate::controller::Version;
+use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::resources::Resources;
+
+/// The place of a container's cgroup: `linux.cgroupsPath` of an OCI configuration
+/// ([config-linux.md, "Cgroups
+/// Path"](https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#cgroups-path)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CgroupLocation {
+    /// A path from the top of each hierarchy.
+    FromTop(PathBuf),
+    /// A path from the runtime's own cgroup. On version 2 it begins at the parent of
+    /// that cgroup, since only leaves may have processes. runc has the same rule.
+    FromOwn(PathBuf),
+    /// No path is given: `kiste-runtime/ID`, from the top of each hierarchy. Without
+    /// root, from the cgroup that is delegated to the user.
+    Default(String),
+}
+
+/// The parent of the cgroups whose configuration gives no path.
+const DEFAULT_PARENT: &str = "kiste-runtime";
+
+impl CgroupLocation {
+    /// Makes a location from `linux.cgroupsPath`. `.` and `..` are resolved as text,
+    /// and never lead above the beginning.
+    pub fn new(cgroups_path: Option<&Path>, id: &str) -> Self {
+        let Some(path) = cgroups_path else {
+            return CgroupLocation::Default(id.into());
+        };
+        let plain = without_dots(path);
+        match (plain.as_os_str().is_empty(), path.is_absolute()) {
+            (true, _) => CgroupLocation::Default(id.into()),
+            (false, true) => CgroupLocation::FromTop(plain),
+            (false, false) => CgroupLocation::FromOwn(plain),
+        }
+    }
+
+    /// Returns the path of the cgroup in a hierarchy.
+    fn in_hierarchy(&self, hierarchy: &Hierarchy) -> PathBuf {
+        match self {
+            CgroupLocation::FromTop(path) => hierarchy.mount_point.join(path),
+            CgroupLocation::FromOwn(path) => below_which_to_make(hierarchy).join(path),
+            CgroupLocation::Default(id) => hierarchy.base.join(DEFAULT_PARENT).join(id),
+        }
+    }
+}
+
+/// Returns the cgroup at which relative paths begin.
+fn below_which_to_make(hierarchy: &Hierarchy) -> &Path {
+    if !geteuid().is_root() {
+        return &hierarchy.base; // the part that is delegated to the user
+    }
+    let Some(own) = &hierarchy.own else { return &hierarchy.base };
+    let parent = own.parent().filter(|it| it.starts_with(&hierarchy.mount_point));
+    match hierarchy.version {
+        Version::V1 => own,
+        Version::V2 => parent.unwrap_or(own),
+    }
+}
+
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            _ => {}
+        }
+    }
+    plain
+}
+
+/// The directories of a container's cgroup, one for each hierarchy in which it has one.
+/// They do not depend on the caller any more, so a state file can keep them. Without
+/// root there may be none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupPaths(Vec<PathBuf>);
+
+impl CgroupPaths {
+    /// Finds the directories of a cgroup that is about to be made.
+    ///
+    /// # Errors
+    /// When a controller that `resources` needs is not available, or not delegated to
+    /// the user, or when the hierarchies cannot be examined.
+    pub fn plan(location: &CgroupLocation, resources: &Resources) -> Result<Self> {
+        let needed = resources.controllers();
+        let found = Hierarchies::detect_all()?;
+        let usable = match geteuid().is_root() {
+            true => found.writable_or_needed(&needed),
+            false => found.delegated(),
+        };
+        require_controllers(&usable, &needed)?;
+        Ok(CgroupPaths(usable.iter().map(|it| location.in_hierarchy(it)).collect()))
+    }
+
+    /// Returns the directories, version 2 first.
+    pub fn as_slice(&self) -> &[PathBuf] {
+        &self.0
+    }
+
+    /// Returns the directories with the hierarchies that they are in. A hierarchy that
+    /// is not mounted any more is left out.
+    pub(crate) fn with_hierarchies(&self) -> Result<Vec<(Hierarchy, PathBuf)>> {
+        let found = Hierarchies::detect_all()?;
+        let hierarchy_of = |path: &PathBuf| {
+            let contains = |it: &&Hierarchy| path.starts_with(&it.mount_point);
+            let nearest = found
+                .iter()
+                .filter(contains)
+                .max_by_key(|it| it.mount_point.components().count());
+            Some((nearest?.clone(), path.clone()))
+        };
+        Ok(self.0.iter().filter_map(hierarchy_of).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_do_not_lead_above_the_beginning_of_a_path() {
+        let location = |path: &str| CgroupLocation::new(Some(path.as_ref()), "id");
+        let from_top = |path: &str| CgroupLocation::FromTop(path.into());
+        assert_eq!(location("/a/./b"), from_top("a/b"));
+        assert_eq!(location("/../../a"), from_top("a"));
+        assert_eq!(location("../a/../b"), CgroupLocation::FromOwn("b".into()));
+        assert_eq!(location("/.."), CgroupLocation::Default("id".into()));
+        assert_eq!(location(""), CgroupLocation::Default("id".into()));
+        assert_eq!(
+            CgroupLocation::new(None, "id"),
+            CgroupLocation::Default("id".into())
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! `create`: makes a container, whose command then waits for `start`.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use exec::OnParentDeath;
+use kit::{Durability, ExplainArgs, Failure, FailureKind, Hint, Id, Result, RunDir};
+use nix::errno::Errno;
+use pivot_root::Terminal;
+use user::Keyring;
+
+use crate::bundle::{Bundle, CONFIG};
+use crate::cli::{Global, number_of};
+use crate::exec_fifo::ExecFifo;
+use crate::log::Log;
+use crate::outside::{self, Handover, Way};
+use crate::plan::{Plan, files::WayIn, plan};
+use crate::sys;
+
+#[derive(clap::Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// The options of `create` and `run`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The directory with config.json
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    bundle: PathBuf,
+    /// Send the master of the container's terminal to this Unix socket
+    #[arg(long, value_name = "PATH")]
+    pub console_socket: Option<PathBuf>,
+    /// Send the pidfd of the first process to this Unix socket
+    #[arg(long, value_name = "PATH")]
+    pidfd_socket: Option<PathBuf>,
+    /// Write the id of the first process to this file
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// Enter the root file system without pivot_root(2): for an initramfs
+    #[arg(long)]
+    no_pivot: bool,
+    /// Keep the caller's session keyring
+    #[arg(long)]
+    no_new_keyring: bool,
+    /// Pass on this many descriptors, after those of LISTEN_FDS
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub preserve_fds: u32,
+    /// The name of the container: letters, digits and `_+-.`
+    pub id: Id,
+}
+
+impl Create {
+    pub fn run(&self, global: &Global) -> Result<ExitCode> {
+        self.explain.start();
+        let options = &self.options;
+        let inherited = inherited(options.preserve_fds)?;
+        let (bundle, plan) = options.plan(&global.log())?;
+        options.check_console(&plan, Detached::Yes)?;
+        let run_dir = options.make_directory(global, &bundle)?;
+        let fifo = ExecFifo::create(run_dir.path())?;
+        let way = Way {
+            gate: Some(&fifo),
+            on_parent_death: OnParentDeath::KeepRunning,
+            inherited,
+            handover: options.handover(),
+        };
+        let (child, _) = outside::start(&plan, &run_dir, &way, &global.log())?;
+        child.detach()?;
+        run_dir.leave();
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether the runtime ends before the container does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detached {
+    Yes,
+    No,
+}
+
+impl Options {
+    /// Makes the plan.
+    pub fn plan(&self, log: &Log) -> Result<(Bundle, Plan)> {
+        let bundle = Bundle::open(&self.bundle, log)?;
+        let keyring = match self.no_new_keyring {
+            true => Keyring::Keep,
+            false => Keyring::New,
+        };
+        let mut plan = plan(&bundle, &self.id, keyring)?;
+        if self.no_pivot {
+            plan.files.way_in = WayIn::Chroot;
+        }
+        plan.process.warn_of_lost_capabilities(&plan.namespaces, log)?;
+        let listen = number_of(std::env::var_os("LISTEN_FDS"));
+        if listen > 0 {
+            let env = [format!("LISTEN_FDS={listen}"), "LISTEN_PID=1".into()];
+            plan.process.command.env.extend(env.map(Into::into));
+        }
+        Ok((bundle, plan))
+    }
+
+    /// Checks that somebody gets the other end of the container's terminal.
+    pub fn check_console(&self, plan: &Plan, detached: Detached) -> Result<()> {
+        let socket = self.console_socket.as_deref();
+        check_console(socket, plan.process.terminal, detached)
+    }
+
+    /// Makes and locks the container's directory, with a copy of config.json.
+    pub fn make_directory(&self, global: &Global, bundle: &Bundle) -> Result<RunDir> {
+        let made = RunDir::create(&global.root(), &self.id);
+        let run_dir = made.map_err(|error| match kit::errno(&error) {
+            Some(Errno::EEXIST) => {
+                let what = format!("container with id {} already exists", self.id);
+                let failure = Failure::new(what).with_kind(FailureKind::Conflict);
+                failure.hint("choose another id, or `delete` that one").into()
+            }
+            _ => error,
+        })?;
+        let path = run_dir.path().join(CONFIG);
+        kit::call(
+            "for later commands: the bundle may change",
+            "write",
+            path.display(),
+            || kit::write_atomically(&path, &bundle.text, 0o600, Durability::Kill),
+        )
+        .hint_on(Errno::ENOSPC, "the state of containers is in memory, as /run is")?;
+        Ok(run_dir)
+    }
+
+    /// Returns what the caller wants to get.
+    pub fn handover(&self) -> Handover {
+        Handover {
+            console_socket: self.console_socket.clone(),
+            pidfd_socket: self.pidfd_socket.clone(),
+            pid_file: self.pid_file.clone(),
+        }
+    }
+}
+
+/// Returns the descriptors that the process inherits: those of LISTEN_FDS
+/// (sd_listen_fds(3)), then those of `--preserve-fds`. All others of the caller are
+/// closed by the next exec, that of a hook for example.
+pub(crate) fn inherited(preserved: u32) -> Result<Vec<BorrowedFd<'static>>> {
+    let count = number_of(std::env::var_os("LISTEN_FDS")) + preserved;
+    let descriptor = |number: u32| {
+        sys::passed_descriptor(number as i32).ok_or_else(|| {
+            let what = format!("--preserve-fds: descriptor {number} is not open");
+            Failure::new(what).with_kind(FailureKind::Usage).into()
+        })
+    };
+    let inherited = (3..3 + count).map(descriptor).collect();
+    sys::close_on_exec_from(3)?;
+    inherited
+}
+
+/// Checks that somebody gets the other end of a terminal.
+pub(crate) fn check_console(
+    socket: Option<&Path>,
+    terminal: Terminal,
+    detached: Detached,
+) -> Result<()> {
+    let what = match (socket, terminal.exists(), detached) {
+        (None, true, Detached::Yes) => {
+            "cannot allocate a terminal without --console-socket: this command ends before \
+             the process does"
+        }
+        (Some(_), false, _) => {
+            "--console-socket cannot be used: the process asks for no terminal"
+        }
+        _ => return Ok(()),
+    };
+    let failure = Failure::new(what).with_kind(FailureKind::Usage);
+    Err(failure.hint("set process.terminal in config.json accordingly").into())
+}

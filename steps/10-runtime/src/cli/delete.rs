@@ -1,0 +1,95 @@
+//! `delete`: removes a stopped container.
+
+use std::process::ExitCode;
+
+use kit::{ExplainArgs, Failure, FailureKind, Id, Result, RunDir};
+
+use crate::cli::Global;
+use crate::hooks::{Hooks, Point};
+use crate::log::Log;
+use crate::state::{Container, Status, is_not_found};
+
+#[derive(clap::Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    /// Kill it first if it runs; a container that does not exist is no error
+    #[arg(short, long)]
+    force: bool,
+    /// The container
+    id: Id,
+}
+
+impl Delete {
+    pub fn run(&self, global: &Global) -> Result<ExitCode> {
+        self.explain.start();
+        match Container::lock(&global.root(), &self.id) {
+            Ok((container, run_dir)) => self.delete(&container, run_dir, global)?,
+            Err(error) if is_not_found(&error) => self.remove_rest(error, global)?,
+            Err(error) if self.force => self.remove_rest(error, global)?,
+            Err(error) => return Err(error),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn delete(
+        &self,
+        container: &Container,
+        run_dir: RunDir,
+        global: &Global,
+    ) -> Result<()> {
+        let status = container.status()?;
+        match status {
+            Status::Stopped => {}
+            Status::Created => container.init()?.map_or(Ok(()), |init| init.kill())?,
+            _ if self.force => kill(container)?,
+            _ => {
+                let what = format!(
+                    "cannot delete container {} that is not stopped: {status}",
+                    self.id
+                );
+                let failure = Failure::new(what).with_kind(FailureKind::Conflict);
+                return Err(failure.hint("`delete --force` kills it first").into());
+            }
+        }
+        destroy(container, run_dir, &global.log())
+    }
+
+    /// Removes the directory of a container whose `create` was killed before it had
+    /// a state. Without one, the container does not exist.
+    fn remove_rest(&self, error: anyhow::Error, global: &Global) -> Result<()> {
+        match RunDir::open(&global.root(), &self.id)? {
+            Some(run_dir) => run_dir.remove(),
+            None if self.force => {}
+            None => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Kills a container that runs, and waits for its end.
+fn kill(container: &Container) -> Result<()> {
+    if let Some(cgroup) = container.cgroup()? {
+        cgroup.kill()?;
+    }
+    container.init()?.map_or(Ok(()), |init| init.kill())
+}
+
+/// Removes a container whose first process has ended: the processes that are left in
+/// its cgroup, the cgroup, its files; and then runs its poststop hooks.
+///
+/// # Errors
+/// When something cannot be removed. Its files then stay, for the next attempt.
+pub(crate) fn destroy(container: &Container, run_dir: RunDir, log: &Log) -> Result<()> {
+    let hooks = container.spec().and_then(|spec| Hooks::of(&spec));
+    if let Some(cgroup) = container.cgroup()? {
+        cgroup.remove()?;
+    }
+    let state = container.state.for_hook(Status::Stopped);
+    run_dir.remove();
+    match hooks {
+        Ok(hooks) => hooks.run_all(Point::Poststop, &state, log),
+        Err(error) => log.warn(&format!("poststop: {}", Failure::of(&error))),
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The process of `exec`: that of the container with changes, or one of a file.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use kit::{Context, Failure, FailureKind, Result};
+use oci_spec::runtime::{
+    Capabilities, Capability, LinuxCapabilities, Process as Section, Spec, User,
+};
+
+use crate::bundle;
+use crate::log::Log;
+use crate::plan::{Process, invalid, process};
+
+/// The options that describe the process.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// The process, in the form of the section `process` of config.json
+    #[arg(short, long, value_name = "FILE")]
+    process: Option<PathBuf>,
+    /// The directory in which it starts
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Set a variable of the environment
+    #[arg(short, long, value_name = "K=V")]
+    env: Vec<String>,
+    /// Give it a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// The user and group id
+    #[arg(short, long, value_name = "UID[:GID]", value_parser = parse_user)]
+    user: Option<(u32, Option<u32>)>,
+    /// A further group id
+    #[arg(short = 'g', long, value_name = "GID", value_parser = parse_id)]
+    additional_gids: Vec<u32>,
+    /// Its SELinux label
+    #[arg(long, value_name = "LABEL")]
+    process_label: Option<String>,
+    /// Its AppArmor profile
+    #[arg(long, value_name = "PROFILE")]
+    apparmor: Option<String>,
+    /// Set no_new_privs
+    #[arg(long)]
+    no_new_privs: bool,
+    /// A further capability
+    #[arg(short, long, value_name = "CAP")]
+    cap: Vec<String>,
+}
+
+impl Options {
+    /// Makes the plan of the process. Without a file, it has what the container's own
+    /// process has, besides the terminal.
+    ///
+    /// # Errors
+    /// When a value is invalid, or there is no command.
+    pub fn plan(&self, spec: &Spec, command: &[String], log: &Log) -> Result<Process> {
+        let linux = spec.linux().clone().unwrap_or_default();
+        if let Some(path) = &self.process {
+            let section = bundle::parse_process(&bundle::read(path)?, log)
+                .with_context(|| path.display().to_string())?;
+            return process::plan(&section, &linux);
+        }
+        let Some(mut section) = spec.process().clone() else {
+            return Err(invalid("process: config.json has none"));
+        };
+        section.set_args(Some(command.to_vec())).set_terminal(Some(self.tty));
+        section.set_console_size(None);
+        self.change(&mut section)?;
+        process::plan(&section, &linux)
+    }
+
+    fn change(&self, section: &mut Section) -> Result<()> {
+        if let Some(cwd) = &self.cwd {
+            section.set_cwd(cwd.clone());
+        }
+        let env = section.env().iter().flatten().chain(&self.env).cloned().collect();
+        section.set_env(Some(env));
+        if let Some((uid, gid)) = self.user {
+            let mut user = User::default();
+            user.set_umask(section.user().umask());
+            user.set_uid(uid).set_gid(gid.unwrap_or(0));
+            section.set_user(user);
+        }
+        let gids = section.user().additional_gids().iter().flatten();
+        let gids = gids.chain(&self.additional_gids).copied().collect();
+        section.user_mut().set_additional_gids(Some(gids));
+        if self.apparmor.is_some() {
+            section.set_apparmor_profile(self.apparmor.clone());
+        }
+        if self.process_label.is_some() {
+            section.set_selinux_label(self.process_label.clone());
+        }
+        if self.no_new_privs {
+            section.set_no_new_privileges(Some(true));
+        }
+        self.add_capabilities(section)
+    }
+
+    /// Adds the capabilities to those that the process has, and to none that it passes
+    /// on.
+    fn add_capabilities(&self, section: &mut Section) -> Result<()> {
+        if self.cap.is_empty() {
+            return Ok(());
+        }
+        let parse = |name: &String| {
+            let upper = name.to_ascii_uppercase();
+            let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+            bare.parse::<Capability>().map_err(|_| {
+                let what = format!("--cap {name}: there is no such capability");
+                Failure::new(what).with_kind(FailureKind::Usage)
+            })
+        };
+        let added = self.cap.iter().map(parse).collect::<Result<HashSet<_>, _>>()?;
+        let old = section.capabilities().clone().unwrap_or_default();
+        let with = |set: &Option<Capabilities>| {
+            let old = set.iter().flatten();
+            Some(old.chain(&added).copied().collect::<Capabilities>())
+        };
+        let mut new = LinuxCapabilities::default();
+        new.set_bounding(with(old.bounding())).set_effective(with(old.effective()));
+        new.set_permitted(with(old.permitted()));
+        new.set_inheritable(old.inheritable().clone());
+        new.set_ambient(old.ambient().clone());
+        section.set_capabilities(Some(new));
+        Ok(())
+    }
+}
+
+/// Parses `UID[:GID]`. A text that is no number is refused: taken for 0, it would give
+/// the rights of root (CVE-2022-27650).
+fn parse_user(text: &str) -> Result<(u32, Option<u32>), String> {
+    match text.split_once(':') {
+        None => Ok((parse_id(text)?, None)),
+        Some((uid, gid)) => Ok((parse_id(uid)?, Some(parse_id(gid)?))),
+    }
+}
+
+fn parse_id(text: &str) -> Result<u32, String> {
+    let is_number = !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    match text.parse::<u32>() {
+        Ok(id) if is_number && id < u32::MAX => Ok(id),
+        _ => Err(format!("{text:?}: an id is a number from 0 to 4294967294")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_one_or_two_plain_numbers() {
+        assert_eq!(parse_user("1000"), Ok((1000, None)));
+        assert_eq!(parse_user("0:4294967294"), Ok((0, Some(4_294_967_294))));
+        for bad in [
+            "",
+            ":",
+            "1:",
+            ":1",
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "0x1",
+            "root",
+            "1:2:3",
+            "4294967295",
+            "99999999999",
+            "1:4294967295",
+        ] {
+            assert!(parse_user(bad).is_err(), "{bad:?}");
+        }
+    }
+}

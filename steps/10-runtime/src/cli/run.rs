@@ -1,0 +1,72 @@
+//! `run`: makes a container, runs its command, and deletes it.
+
+use std::process::ExitCode;
+
+use exec::OnParentDeath;
+use kit::{ExplainArgs, Result, RunDir};
+
+use crate::cli::Global;
+use crate::cli::create::{Detached, Options, inherited};
+use crate::cli::delete::destroy;
+use crate::hooks::Point;
+use crate::outside::{self, Way};
+use crate::state::{Container, State, Status};
+
+#[derive(clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    explain: ExplainArgs,
+    #[command(flatten)]
+    options: Options,
+    /// Return as soon as the command runs
+    #[arg(short, long)]
+    detach: bool,
+    /// Do not take over orphans of the container: accepted as runc does, and always so
+    #[arg(long)]
+    no_subreaper: bool,
+    /// Keep the stopped container for `delete`
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Run {
+    pub fn run(&self, global: &Global) -> Result<ExitCode> {
+        self.explain.start();
+        let options = &self.options;
+        let (detached, on_parent_death) = match self.detach {
+            true => (Detached::Yes, OnParentDeath::KeepRunning),
+            false => (Detached::No, OnParentDeath::Kill),
+        };
+        let inherited = inherited(options.preserve_fds)?;
+        let (bundle, plan) = options.plan(&global.log())?;
+        options.check_console(&plan, detached)?;
+        let run_dir = options.make_directory(global, &bundle)?;
+        let handover = options.handover();
+        let way = Way { gate: None, on_parent_death, inherited, handover };
+        let (mut child, state) = outside::start(&plan, &run_dir, &way, &global.log())?;
+        let started =
+            plan.hooks.run(Point::Poststart, &state.for_hook(Status::Running));
+        if let Err(error) = started {
+            drop(child); // kills it
+            self.end(global, state, run_dir)?;
+            return Err(error);
+        }
+        if self.detach {
+            child.detach()?;
+            run_dir.leave();
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut relay = plan.process.terminal.relay(child.descriptor())?;
+        let status = child.wait_at(&mut relay)?;
+        match self.keep {
+            true => run_dir.leave(),
+            false => self.end(global, state, run_dir)?,
+        }
+        Ok(status.into())
+    }
+
+    fn end(&self, global: &Global, state: State, run_dir: RunDir) -> Result<()> {
+        let container = Container { directory: run_dir.path().into(), state };
+        destroy(&container, run_dir, &global.log())
+    }
+}

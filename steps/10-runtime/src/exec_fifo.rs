@@ -1,0 +1,106 @@
+//! The gate between `create` and `start`: a FIFO in the container's directory. The
+//! first process has it open, so no other process needs to run meanwhile. See fifo(7).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use kit::{Context, Failure, FailureKind, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+
+/// The name of the FIFO in the container's directory.
+const NAME: &str = "exec.fifo";
+
+/// The FIFO, open for reading and writing.
+#[derive(Debug)]
+pub(crate) struct ExecFifo(OwnedFd);
+
+impl ExecFifo {
+    /// Makes the FIFO in the container's directory.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub fn create(directory: &Path) -> Result<Self> {
+        let path = directory.join(NAME);
+        let why = "`start` opens this gate";
+        kit::call(why, "mknod", format_args!("{}, S_IFIFO", path.display()), || {
+            mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+        })?;
+        // For reading and writing: otherwise the open would wait for `start`.
+        open_fifo(&path, OFlags::RDWR)
+            .map(ExecFifo)
+            .with_context(|| format!("open {}", path.display()))
+    }
+}
+
+impl AsFd for ExecFifo {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Tells whether the first process waits at the gate: it has the FIFO open, and its
+/// exec closes it.
+pub(crate) fn is_waiting(directory: &Path) -> bool {
+    open_fifo(&directory.join(NAME), OFlags::WRONLY).is_ok()
+}
+
+/// Opens the gate, and returns once the first process has executed its program.
+///
+/// # Errors
+/// When nobody waits at the gate, and when the process fails before the exec: its error
+/// is in the FIFO.
+pub(crate) fn start(directory: &Path, init: BorrowedFd<'_>) -> Result<()> {
+    let path = directory.join(NAME);
+    let fifo = match open_fifo(&path, OFlags::WRONLY) {
+        // ENXIO: nobody has it open for reading.
+        Err(rustix::io::Errno::NXIO | rustix::io::Errno::NOENT) => {
+            let failure = Failure::new("cannot start an already running container");
+            return Err(failure.with_kind(FailureKind::Conflict).into());
+        }
+        opened => opened.with_context(|| format!("open {}", path.display()))?,
+    };
+    kit::call("the go-ahead", "write", "the exec FIFO, 1 byte", || {
+        rustix::io::write(&fifo, b"0").map(drop)
+    })?;
+    wait_for_exec(fifo.as_fd(), init)?;
+    report_failure(&path)?;
+    std::fs::remove_file(&path).with_context(|| format!("unlink {}", path.display()))
+}
+
+/// Waits until no process has the FIFO open for reading: POLLERR. A dead process has
+/// closed it, too; the pidfd is polled beside it so that the wait ends in any case.
+fn wait_for_exec(fifo: BorrowedFd<'_>, init: BorrowedFd<'_>) -> Result<()> {
+    loop {
+        let mut ready = [
+            PollFd::new(fifo, PollFlags::empty()),
+            PollFd::new(init, PollFlags::POLLIN),
+        ];
+        match poll(&mut ready, PollTimeout::NONE) {
+            Ok(_) if ready.iter().any(|it| it.any() == Some(true)) => return Ok(()),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("poll(the exec FIFO)"),
+        }
+    }
+}
+
+/// Returns the failure that the first process has left in the FIFO, if it has. The
+/// kernel keeps the contents as long as a process has the FIFO open.
+fn report_failure(path: &Path) -> Result<()> {
+    let fifo = open_fifo(path, OFlags::RDONLY)
+        .with_context(|| format!("open {}", path.display()))?;
+    let mut text = vec![0; 64 << 10];
+    let length = rustix::io::read(&fifo, &mut text).unwrap_or(0);
+    match serde_json::from_slice::<Failure>(&text[..length]) {
+        Ok(failure) => Err(failure.into()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn open_fifo(path: &Path, access: OFlags) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // The gate itself is read by a process that is to wait.
+    let flags = if access == OFlags::RDWR { flags - OFlags::NONBLOCK } else { flags };
+    open(path, access | flags, Mode::empty())
+}

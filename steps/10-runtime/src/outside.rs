@@ -1,0 +1,190 @@
+//! The start of a container as the runtime sees it. `inside` tells the other half.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use cgroups::Cgroup;
+use exec::{Child, Job, OnParentDeath, Spawn};
+use kit::{Context, Durability, ProcessIdentity, Result, RunDir};
+use nix::unistd::Pid;
+
+use crate::exec_fifo::ExecFifo;
+use crate::hooks::Point;
+use crate::listener::Connection;
+use crate::log::Log;
+use crate::plan::Plan;
+use crate::state::{Phase, State, Status};
+use crate::{console, inside};
+
+/// The way in which a process is started, by the options of the command line.
+#[derive(Debug)]
+pub(crate) struct Way<'a> {
+    /// The gate at which it waits for `start`; none for `run`.
+    pub gate: Option<&'a ExecFifo>,
+    /// Whether it is killed when the runtime ends.
+    pub on_parent_death: OnParentDeath,
+    /// The descriptors of the caller that it inherits.
+    pub inherited: Vec<BorrowedFd<'static>>,
+    /// The sockets and the file by which the caller learns of it.
+    pub handover: Handover,
+}
+
+/// The sockets and the file by which the caller learns of a new process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Handover {
+    /// The Unix socket that receives the master of its terminal.
+    pub console_socket: Option<PathBuf>,
+    /// The Unix socket that receives its pidfd.
+    pub pidfd_socket: Option<PathBuf>,
+    /// The file that receives its process id.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Starts the container, up to the gate if there is one.
+///
+/// # Errors
+/// When a part of it cannot be made, or a hook fails. Then nothing is left.
+pub(crate) fn start(
+    plan: &Plan,
+    run_dir: &RunDir,
+    way: &Way<'_>,
+    log: &Log,
+) -> Result<(Child, State)> {
+    let state = OnceCell::new();
+    started(plan, run_dir, way, &state).inspect_err(|_| {
+        // The container existed for a moment.
+        if let Some(state) = state.get() {
+            let state = State::for_hook(state, Status::Stopped);
+            plan.hooks.run_all(Point::Poststop, &state, log);
+        }
+    })
+}
+
+// ANCHOR: outside
+fn started(
+    plan: &Plan,
+    run_dir: &RunDir,
+    way: &Way<'_>,
+    state: &OnceCell<State>,
+) -> Result<(Child, State)> {
+    run_dir.write_state(&to_json(&plan.state_before_start()?)?)?;
+    let cgroup = Cgroup::at(&plan.cgroup, &plan.resources)?; // 05: its limits
+    let listener = Connection::of(&plan.process)?; // 09: of system calls
+    let namespaces = &plan.namespaces;
+    let files = &plan.files;
+    files.copy_sources(&namespaces.ids)?; // 06: those that only we can make
+    let mut spawn = Spawn::new(namespaces.new)
+        .job(Job::Session)
+        .on_parent_death(way.on_parent_death)
+        .into_cgroup(cgroup.as_fd()) // 05: v2: it starts in it
+        .before_start(|child| {
+            note(plan, run_dir, state, child)?; // for later commands
+            plan.process.prepare(child)?; // 09: what only we may set
+            namespaces.ids.write(child, [])?; // 06: its ids outside
+            files.id_maps.map_as_inside(&files.mounts, child) // 06: and of its files
+        })
+        .at_sync_point(|_| {
+            let state = hook_state(state, Status::Creating);
+            plan.hooks.run(Point::Prestart, &state)?;
+            plan.hooks.run(Point::CreateRuntime, &state)
+        });
+    if namespaces.need_intermediate() {
+        spawn = spawn.through(|| {
+            cgroup.enter()?; // 05: v1: before its files are out of sight
+            namespaces.enter()
+        });
+    }
+    let mut child = spawn
+        .spawn(|parent| {
+            inside::become_command(plan, way, &cgroup, listener.as_ref(), parent)
+        })
+        .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
+
+    way.handover.hand_over(&mut child)?;
+    let created =
+        State { phase: Phase::Created, ..state.get().context("state")?.clone() };
+    run_dir.write_state(&to_json(&created)?)?;
+    cgroup.keep(); // it lives on without us
+    Ok((child, created))
+}
+// ANCHOR_END: outside
+
+impl Plan {
+    /// Returns the state before there is a process. Until then this one, the runtime,
+    /// takes its place: if it is killed, `delete` finds the cgroup.
+    fn state_before_start(&self) -> Result<State> {
+        let mut state = self.state(std::process::id() as i32);
+        state.process = ProcessIdentity::current()?;
+        Ok(state)
+    }
+
+    /// Returns the state of the container whose first process has this id here.
+    pub(crate) fn state(&self, pid: i32) -> State {
+        let process =
+            ProcessIdentity { pid, start_time: 0, boot: None, namespaces: None };
+        State {
+            process,
+            oci_version: self.oci_version.clone(),
+            id: self.id.to_string(),
+            bundle: self.bundle.clone(),
+            rootfs: self.files.rootfs.path.clone(),
+            annotations: BTreeMap::clone(&self.annotations),
+            created: jiff::Timestamp::now().to_string(),
+            owner: rustix::process::geteuid().as_raw(),
+            phase: Phase::Creating,
+            cgroup: self.cgroup.clone(),
+        }
+    }
+}
+
+/// Writes the state while the first process waits.
+fn note(
+    plan: &Plan,
+    run_dir: &RunDir,
+    state: &OnceCell<State>,
+    child: Pid,
+) -> Result<()> {
+    let process = ProcessIdentity::of_process(child.as_raw())?;
+    let noted = State { process, ..plan.state(child.as_raw()) };
+    let noted = state.get_or_init(|| noted);
+    run_dir.write_state(&to_json(noted)?)
+}
+
+/// Returns the state for the stdin of a hook.
+fn hook_state(state: &OnceCell<State>, status: Status) -> String {
+    state.get().map(|state| state.for_hook(status)).unwrap_or_default()
+}
+
+fn to_json(state: &State) -> Result<String> {
+    Ok(serde_json::to_string(state)?)
+}
+
+impl Handover {
+    /// Gives the caller what it has asked for. The terminal stays here if there is no
+    /// socket for it.
+    pub fn hand_over(&self, child: &mut Child) -> Result<()> {
+        if let Some(socket) = &self.console_socket
+            && let Some(master) = child.descriptor()
+        {
+            let why = "the engine gets the other end of its terminal";
+            console::send(socket, "/dev/ptmx", master.as_fd(), why)?;
+        }
+        if let Some(socket) = &self.pidfd_socket {
+            let why = "the engine gets its pidfd";
+            console::send(socket, "pidfd", child.as_fd(), why)?;
+        }
+        self.pid_file
+            .as_deref()
+            .map_or(Ok(()), |path| write_pid_file(path, child.pid()))
+    }
+}
+
+/// Writes a process id, without an end of line: containerd parses the whole file.
+fn write_pid_file(path: &Path, pid: Pid) -> Result<()> {
+    kit::call("--pid-file", "write", path.display(), || {
+        let text = pid.to_string();
+        kit::write_atomically(path, text.as_bytes(), 0o644, Durability::Kill)
+    })
+}
