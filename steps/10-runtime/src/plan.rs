@@ -3,6 +3,7 @@
 mod cgroup;
 mod devices;
 pub(crate) mod files;
+mod id_maps;
 mod mounts;
 mod namespaces;
 pub(crate) mod process;

@@ -27,7 +27,7 @@ pub struct Show {
     /// CALL is a name or a number. An ARG is a number, such as 16, -1 or 0x5412; those
     /// that are not given are 0.
     #[arg(
-        long, value_names = ["CALL", "ARG"], num_args = 1..=7, allow_hyphen_values = true,
+        long, value_names = ["CALL", "ARG"], num_args = 1..=7, allow_negative_numbers = true,
         conflicts_with = "bpf",
     )]
     would: Vec<String>,
