@@ -157,7 +157,8 @@ impl Capabilities {
         let mut text = match self.effective == self.permitted {
             true => format!("effective and permitted {}", self.effective),
             false => {
-                format!("effective {}, permitted {}", self.effective, self.permitted)
+                let more = self.permitted.difference(self.effective);
+                format!("effective {}, permitted also {more}", self.effective)
             }
         };
         if !self.inheritable.is_empty() {
