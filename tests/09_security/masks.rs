@@ -92,11 +92,15 @@ fn no_setting_of_the_kernel_can_be_opened_for_writing() {
 #[test]
 fn root_inside_cannot_take_a_mask_away() {
     let Some(fixture) = root() else { return };
-    let script =
-        "umount /proc/keys || mount -o remount,rw /proc/sys || mount -t proc proc /mnt";
-    let ran = sh(&fixture, &[], script);
-    assert_ne!(ran.code, 0, "{ran:?}");
-    assert_eq!(ran.err.matches("ermission").count(), 3, "{}", ran.err);
+    for attempt in [
+        "umount /proc/keys",
+        "mount -o remount,rw /proc/sys",
+        "mount -t proc proc /mnt",
+    ] {
+        let ran = sh(&fixture, &[], attempt);
+        assert_ne!(ran.code, 0, "{attempt}");
+        assert!(ran.err.contains("ermi"), "{attempt}: {}", ran.err);
+    }
 }
 
 /// CVE-2025-31133: a mask is a mount of /dev/null, which must be the device.

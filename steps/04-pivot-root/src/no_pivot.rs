@@ -24,8 +24,8 @@ impl Root {
     /// The kernel's, from umount2(2) and chroot(2).
     pub fn enter_by_chroot(self) -> Result<()> {
         let fully_visible = kernel_mounts(&read_mountinfo()?);
-        for (mount, path) in fully_visible.iter().rev() {
-            hide(*mount, path)?;
+        for (id, path) in fully_visible.iter().rev() {
+            hide(*id, path)?;
         }
         kit::call("enter it, for chroot(.)", "fchdir", &self.name, || {
             fchdir(&self.mount)
@@ -63,11 +63,11 @@ fn unescaped(path: &str) -> String {
 
 /// Unmounts a file system of the host, or covers it where it cannot be unmounted: in a
 /// user namespace the host's mounts are locked together.
-fn hide(mount: u64, path: &Path) -> Result<()> {
+fn hide(id: u64, path: &Path) -> Result<()> {
     // The container's own mounts are on the mount over `/`, and the same paths lead to
     // the host's below it.
     match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID) {
-        Ok(found) if found.stx_mnt_id == mount => {}
+        Ok(found) if found.stx_mnt_id == id => {}
         _ => return Ok(()),
     }
     let shown = path.display();

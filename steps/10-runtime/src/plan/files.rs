@@ -3,10 +3,11 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use cgroups::Cgroup;
+use cgroups::{Cgroup, ViewAccess};
 use exec::CloneFlags;
 use kit::Result;
-use mount::{Entry, ReadOnlyLater};
+use mount::inside::TargetKind;
+use mount::{Cover, Entry, ReadOnlyLater};
 use oci_spec::runtime::{Linux, Spec};
 use pivot_root::{Access, DeviceNode, Root, RootPropagation, RootView, Rootfs};
 use user::Ids;
@@ -102,13 +103,7 @@ impl Files {
         cgroup: &Cgroup,
     ) -> Result<ReadOnlyLater> {
         let later = pivot_root::mount_entries(root, &self.mounts, |entry| {
-            match entry.target == Path::new("/sys/fs/cgroup") {
-                true => cgroup.show_in(root),
-                false => Err(invalid(format_args!(
-                    "mount on {}: a cgroup is mounted on /sys/fs/cgroup",
-                    entry.target.display()
-                ))),
-            }
+            mount_cgroup(root, entry, cgroup)
         })?;
         if let Some(devices) = &self.devices {
             pivot_root::make_devices(root, devices)?;
@@ -133,4 +128,15 @@ impl Files {
             Access::ReadWrite => Ok(()),
         }
     }
+}
+
+/// Mounts the container's cgroup, writable unless config.json says `ro`. In it the
+/// container can change only what is below.
+fn mount_cgroup(root: BorrowedFd<'_>, entry: &Entry, cgroup: &Cgroup) -> Result<()> {
+    entry.open_target(root, Cover::Kernel, TargetKind::Directory)?;
+    let access = match entry.options.is_read_only() {
+        true => ViewAccess::ReadOnly,
+        false => ViewAccess::ReadWrite,
+    };
+    cgroup.mount_at(root, &entry.target.to_string_lossy(), access)
 }
