@@ -1,9 +1,21 @@
-//! Tests of step 10.
+//! Step 10: an OCI runtime.
 
 use kiste_tests::{Fixture, step};
 
+#[path = "10_runtime/attacks.rs"]
+mod attacks;
+#[path = "10_runtime/conformance.rs"]
+mod conformance;
+#[path = "10_runtime/exec.rs"]
+mod exec;
 #[path = "10_runtime/files.rs"]
 mod files;
+#[path = "10_runtime/killed.rs"]
+mod killed;
+#[path = "10_runtime/log.rs"]
+mod log;
+#[path = "10_runtime/terminal.rs"]
+mod terminal;
 
 /// Returns a fixture for root.
 fn fixture() -> Option<Fixture> {
