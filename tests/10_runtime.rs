@@ -1,4 +1,4 @@
-//! Step 10: an OCI runtime.
+//! Step 10: the OCI runtime, driven by hand and by engines.
 
 use kiste_tests::{Fixture, step};
 
@@ -6,6 +6,14 @@ use kiste_tests::{Fixture, step};
 mod attacks;
 #[path = "10_runtime/conformance.rs"]
 mod conformance;
+#[path = "10_runtime/containerd.rs"]
+mod containerd;
+#[path = "10_runtime/cri.rs"]
+mod cri;
+#[path = "10_runtime/docker.rs"]
+mod docker;
+#[path = "10_runtime/engines.rs"]
+mod engines;
 #[path = "10_runtime/exec.rs"]
 mod exec;
 #[path = "10_runtime/files.rs"]
@@ -14,6 +22,8 @@ mod files;
 mod killed;
 #[path = "10_runtime/log.rs"]
 mod log;
+#[path = "10_runtime/podman.rs"]
+mod podman;
 #[path = "10_runtime/terminal.rs"]
 mod terminal;
 

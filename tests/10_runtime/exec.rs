@@ -60,7 +60,9 @@ fn a_user_is_what_was_asked_for_and_a_malformed_one_is_refused() {
     let script = "id -u; id -g; grep CapEff /proc/self/status";
     let ran = bundle.exec(&["--user", "1000:7"], &["sh", "-c", script]);
     ran.assert_stdout("1000\n7\nCapEff:\t0000000000000000");
-    for user in ["root", "0x0", "-1", "+0", "0:", ":0", "0:root", "4294967295", " 0", ""] {
+    for user in
+        ["root", "0x0", "-1", "+0", "0:", ":0", "0:root", "4294967295", " 0", ""]
+    {
         let option = format!("--user={user}");
         let ran = bundle.exec(&[&option], &["id"]);
         assert!(ran.code != 0 && ran.out.is_empty(), "{user:?}: {ran:?}");
@@ -74,7 +76,8 @@ fn cap_adds_a_capability_and_nothing_becomes_inheritable() {
     let sets = |options: &[&str]| {
         let ran = bundle.exec(options, &words);
         ran.exits(0);
-        let value = |line: &str| u64::from_str_radix(line.rsplit('\t').next()?, 16).ok();
+        let value =
+            |line: &str| u64::from_str_radix(line.rsplit('\t').next()?, 16).ok();
         ran.out.lines().flat_map(value).collect::<Vec<_>>()
     };
     let (without, with) = (sets(&[]), sets(&["--cap", "CAP_NET_ADMIN"]));
@@ -127,7 +130,8 @@ fn an_exec_in_a_paused_container_is_refused_unless_it_may_wait() {
 fn an_exec_does_not_outlive_its_container() {
     let Some(bundle) = running() else { return };
     let mut exec = bundle.spawn("exec", &["exec", ID, "sleep", "1000"]);
-    let is_inside = || bundle.exec(&[], &["pgrep", "-f", "sleep 1000"]).out.lines().count();
+    let is_inside =
+        || bundle.exec(&[], &["pgrep", "-f", "sleep 1000"]).out.lines().count();
     assert!(eventually(|| (is_inside() >= 2).then_some(())).is_some());
     bundle.call(&["kill", ID, "KILL"]).exits(0);
     let status = eventually(|| exec.try_wait().unwrap()).expect("it ends");

@@ -53,8 +53,7 @@ fn delete_force_ends_a_create_that_hangs_in_a_hook() {
 #[test]
 fn start_reports_the_failure_of_the_first_process_and_does_not_wait_for_it() {
     let Some(mut bundle) = Bundle::new() else { return };
-    bundle.config["hooks"] =
-        json!({"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "exit 9"]}]});
+    bundle.config["hooks"] = json!({"startContainer": [{"path": "/bin/sh", "args": ["sh", "-c", "exit 9"]}]});
     bundle.created();
     let ran = bundle.call(&["start", ID]);
     bundle.assert_refused(&ran);

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::conformance::bundle::{Bundle, ID};
 
 fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect()
 }
 
 #[test]

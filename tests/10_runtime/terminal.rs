@@ -33,7 +33,8 @@ fn read_until(master: &OwnedFd, text: &str) -> String {
 
 #[test]
 fn the_master_of_the_terminal_is_sent_to_the_console_socket() {
-    let script = "read line; echo got $line; tty; stty size; ls -l /dev/console; sleep 1000";
+    let script =
+        "read line; echo got $line; tty; stty size; ls -l /dev/console; sleep 1000";
     let Some(mut bundle) = with_terminal(script) else { return };
     bundle.config["process"]["consoleSize"] = json!({"height": 33, "width": 77});
     let path = bundle.dir().join("console");
@@ -49,7 +50,8 @@ fn the_master_of_the_terminal_is_sent_to_the_console_socket() {
 }
 
 #[test]
-fn a_terminal_without_a_console_socket_is_refused_and_so_is_a_socket_without_a_terminal() {
+fn a_terminal_without_a_console_socket_is_refused_and_so_is_a_socket_without_a_terminal()
+ {
     let Some(mut bundle) = with_terminal("true") else { return };
     let ran = bundle.create();
     bundle.assert_refused(&ran);
@@ -73,7 +75,8 @@ fn a_console_socket_on_which_nobody_listens_leaves_no_container() {
 
 #[test]
 fn run_in_the_foreground_relays_the_callers_terminal() {
-    let Some(bundle) = with_terminal("echo ready; read line; echo got $line; exit 5") else {
+    let Some(bundle) = with_terminal("echo ready; read line; echo got $line; exit 5")
+    else {
         return;
     };
     bundle.write();
