@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::unistd::{chdir, chroot, fchdir};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
@@ -83,7 +83,13 @@ fn hide(id: u64, path: &Path) -> Result<()> {
         {
             let flags = MsFlags::empty();
             kit::call("it cannot be unmounted: cover it", "mount", shown, || {
-                mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("size=0"))
+                nix::mount::mount(
+                    Some("tmpfs"),
+                    path,
+                    Some("tmpfs"),
+                    flags,
+                    Some("size=0"),
+                )
             })
             .hint("--no-pivot needs the host's /proc and /sys out of the way")
         }
