@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use cgroups::{Cgroup, Limits};
+use cgroups::Cgroup;
 use exec::{Child, Job, OnParentDeath, Spawn};
 use kit::{Context, Durability, ProcessIdentity, Result, RunDir};
 use nix::unistd::Pid;
@@ -69,10 +69,12 @@ fn started(
     way: &Way<'_>,
     state: &OnceCell<State>,
 ) -> Result<(Child, State)> {
-    let cgroup = Cgroup::create(&plan.cgroup, &Limits::default(), run_dir)?; // 05: its limits
+    run_dir.write_state(&to_json(&plan.state_before_start()?)?)?;
+    let cgroup = Cgroup::at(&plan.cgroup, &plan.resources)?; // 05: its limits
     let listener = Connection::of(&plan.process)?; // 09: of system calls
     let namespaces = &plan.namespaces;
-    namespaces.ids.copy_sources(&plan.files.mounts)?; // 06: those that only root reaches
+    let files = &plan.files;
+    files.copy_sources(&namespaces.ids)?; // 06: those that only we can make
     let mut spawn = Spawn::new(namespaces.new)
         .job(Job::Session)
         .on_parent_death(way.on_parent_death)
@@ -80,7 +82,8 @@ fn started(
         .before_start(|child| {
             note(plan, run_dir, state, child)?; // for later commands
             plan.process.prepare(child)?; // 09: what only we may set
-            namespaces.ids.write(child, []) // 06: its ids outside
+            namespaces.ids.write(child, [])?; // 06: its ids outside
+            files.id_maps.map_as_inside(&files.mounts, child) // 06: and of its files
         })
         .at_sync_point(|_| {
             let state = hook_state(state, Status::Creating);
@@ -109,6 +112,14 @@ fn started(
 // ANCHOR_END: outside
 
 impl Plan {
+    /// Returns the state before there is a process. Until then this one, the runtime,
+    /// takes its place: if it is killed, `delete` finds the cgroup.
+    fn state_before_start(&self) -> Result<State> {
+        let mut state = self.state(std::process::id() as i32);
+        state.process = ProcessIdentity::current()?;
+        Ok(state)
+    }
+
     /// Returns the state of the container whose first process has this id here.
     pub(crate) fn state(&self, pid: i32) -> State {
         let process =
@@ -123,7 +134,7 @@ impl Plan {
             created: jiff::Timestamp::now().to_string(),
             owner: rustix::process::geteuid().as_raw(),
             phase: Phase::Creating,
-            cgroup: self.cgroup.parent.as_path().join(self.id.as_str()),
+            cgroup: self.cgroup.clone(),
         }
     }
 }

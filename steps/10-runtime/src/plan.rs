@@ -3,6 +3,7 @@
 mod cgroup;
 mod devices;
 pub(crate) mod files;
+mod id_maps;
 mod mounts;
 mod namespaces;
 pub(crate) mod process;
@@ -14,7 +15,7 @@ pub(crate) mod seccomp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cgroups::{CgroupParent, Placement};
+use cgroups::{CgroupPaths, Resources};
 use kit::{Failure, FailureKind, Id, Result};
 use oci_spec::runtime::{Linux, Spec};
 use security::Sysctl;
@@ -40,7 +41,8 @@ pub struct Plan {
     pub(crate) hostname: Option<HostName>,
     pub(crate) domainname: Option<HostName>,
     pub(crate) keyring: Keyring,
-    pub(crate) cgroup: Placement,
+    pub(crate) cgroup: CgroupPaths,
+    pub(crate) resources: Resources,
     pub(crate) process: Process,
     pub(crate) sysctls: Vec<Sysctl>,
     pub(crate) masked_paths: Vec<PathBuf>,
@@ -59,12 +61,12 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
     refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
+    let names = [
+        name("hostname", spec.hostname().as_deref(), &namespaces)?,
+        name("domainname", spec.domainname().as_deref(), &namespaces)?,
+    ];
     let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
-    let cgroup = Placement {
-        parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
-        id: id.clone(),
-        session_bus: None,
-    };
+    let resources = resources::plan(linux.resources().as_ref())?;
     Ok(Plan {
         id: id.clone(),
         oci_version: spec.version().clone(),
@@ -78,10 +80,11 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
         files,
         sysctls: sysctls(&linux, &namespaces)?,
         namespaces,
-        hostname: name("hostname", spec.hostname().as_deref())?,
-        domainname: name("domainname", spec.domainname().as_deref())?,
+        hostname: names[0].clone(),
+        domainname: names[1].clone(),
         keyring,
-        cgroup,
+        cgroup: cgroup::plan(&linux, id.as_str(), &resources)?,
+        resources,
         process,
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),
@@ -128,9 +131,20 @@ fn paths(section: &Option<Vec<String>>) -> Vec<PathBuf> {
     section.iter().flatten().map(PathBuf::from).collect()
 }
 
-fn name(section: &str, name: Option<&str>) -> Result<Option<HostName>> {
-    let name = name.filter(|name| !name.is_empty()).map(HostName::of_config);
-    name.transpose().map_err(|why| invalid(format_args!("{section}: {why}")))
+/// Makes a name of the UTS namespace. Without a namespace of the container's own it
+/// would be the host's.
+fn name(
+    section: &str,
+    name: Option<&str>,
+    namespaces: &Namespaces,
+) -> Result<Option<HostName>> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+    if !namespaces.has(uts::NAMESPACE) {
+        let what = "without a UTS namespace of the container it would be the host's";
+        return Err(invalid(format_args!("{section}: {what}")));
+    }
+    let name = HostName::of_config(name);
+    name.map(Some).map_err(|why| invalid(format_args!("{section}: {why}")))
 }
 
 fn helpers() -> Helpers {
