@@ -69,7 +69,7 @@ fn containerd_controls_a_task() {
             "image\n/",
         );
         session.call(&[&exec[..], &["sh", "-c", "exit 9"]].concat()).exits(9);
-        assert_ne!(session.call(&[&exec[..], &["nosuch"]].concat()).code, 0);
+        session.fails(&[&exec[..], &["nosuch"]].concat());
         session.succeeds(&["task", "pause", "one"]);
         wait_for_state(session, "PAUSED");
         session.succeeds(&["task", "resume", "one"]);

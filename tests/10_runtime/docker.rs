@@ -157,7 +157,7 @@ fn exec(session: &Session) {
     session.call(&["exec", "one", "sh", "-c", "exit 9"]).exits(9);
     // Its versions do not agree on the code of a missing command: 126 or 127.
     for command in ["nosuch", "/etc/passwd"] {
-        assert_ne!(session.call(&["exec", "one", command]).code, 0);
+        session.fails(&["exec", "one", command]);
     }
     session.succeeds(&["exec", "-d", "one", "sh", "-c", "echo done > /tmp/done"]);
     let done = || session.call_apart(&["exec", "one", "cat", "/tmp/done"]).code == 0;
@@ -168,7 +168,7 @@ fn exec(session: &Session) {
 fn pause(session: &Session) {
     session.succeeds(&["pause", "one"]);
     session.prints(&["inspect", "--format", "{{.State.Status}}", "one"], "paused");
-    assert_ne!(session.call(&["exec", "one", "true"]).code, 0);
+    session.fails(&["exec", "one", "true"]);
     session.succeeds(&["unpause", "one"]);
     session.prints(&["exec", "one", "echo", "awake"], "awake");
 }
@@ -200,9 +200,9 @@ fn numbers(session: &Session) {
 
 fn end(session: &Session) {
     let exit_code = ["inspect", "--format", "{{.State.ExitCode}}", "one"];
-    session.prints(&["restart", "--time", "20", "one"], "one");
+    session.prints(&["restart", "-t", "20", "one"], "one");
     session.prints(&["exec", "one", "echo", "again"], "again");
-    session.prints(&["stop", "--time", "20", "one"], "one");
+    session.prints(&["stop", "-t", "20", "one"], "one");
     session.prints(&exit_code, "5");
     session.succeeds(&["start", "one"]);
     session.prints(&["kill", "one"], "one");
