@@ -207,7 +207,7 @@ impl<'a> Pod<'a> {
 /// A command that ends when it is told to.
 const TRAP: &str = "trap 'exit 5' TERM; while :; do sleep 0.05; done";
 
-/// What a process sees of its rights and limits.
+/// Shows the rights and limits of a process.
 const SHOW: &str = "id; grep -E '^(Cap|NoNew|Seccomp:|Groups|Uid)' /proc/self/status; \
     echo $A $FROM; touch /x; cat /proc/1/comm; awk '{print $5, substr($6, 1, 2)}' /proc/self/mountinfo | grep -v cgroup | sort";
 

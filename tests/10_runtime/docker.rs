@@ -58,7 +58,7 @@ fn sh(session: &Session, options: &[&str], script: &str) -> Ran {
     call(session, "run", &[&["--rm"], options].concat(), &["sh", "-c", script])
 }
 
-/// What a process sees of its rights and limits.
+/// Shows the rights and limits of a process.
 const SHOW: &str = "id; grep -E '^(Cap|NoNew|Seccomp:|Groups|Uid)' /proc/self/status; \
     cat /proc/self/oom_score_adj; umask; pwd; ulimit -n; ls /proc/self/fd | wc -l";
 

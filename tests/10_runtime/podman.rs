@@ -81,7 +81,7 @@ fn podman_runs_a_command_with_the_rights_that_it_has_with_runc() {
     place.compare(podman(&place), rights);
 }
 
-/// What a process sees of its rights and limits. Our runtime always has the primary
+/// Shows the rights and limits of a process. Our runtime always has the primary
 /// group among the supplementary groups, as newer engines ask for it (CVE-2022-36109),
 /// so the groups are compared without the order and without repetitions.
 const SHOW: &str = "id -u; id -G | tr ' ' '\\n' | sort -u; \

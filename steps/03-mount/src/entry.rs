@@ -64,7 +64,7 @@ pub fn mount_entries(
     Ok(later)
 }
 
-/// Who has made a mount.
+/// The maker of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadeBy {
     /// The caller of [`mount_entries`].

@@ -166,7 +166,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             // 09: and its other groups
             let account =
                 ids.add_groups(account, root.as_fd(), args.security.groups())?;
-            security.protect(root.as_fd())?; // 09: the kernel's files that reach the host
+            security.protect(root.as_fd())?; // 09: the kernel's files
             // 07: the image's program and variables, then those of every command
             let environment = exec::environment(&names.hostname, account.home());
             let command = base.command(args.command.plan())?.with_defaults(environment);
@@ -174,7 +174,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             let command = command.enter_workdir_early(); // 00: where only root may go
-            // 09: the rights that are left for the command, and for no program of it more
+            // 09: the command's rights, and no program's more
             let confinement = security.confinement(account.uid)?;
             confinement.before_user_change()?;
             ids.become_user(&account, parent)?; // 06: becomes that user

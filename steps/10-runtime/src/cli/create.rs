@@ -14,9 +14,10 @@ use crate::bundle::{Bundle, CONFIG};
 use crate::cli::{Global, number_of};
 use crate::exec_fifo::ExecFifo;
 use crate::log::Log;
-use crate::outside::{self, Handover, Way};
+use crate::outside;
 use crate::plan::{Plan, files::WayIn, plan};
 use crate::sys;
+use crate::way::{Handover, Way};
 
 #[derive(clap::Args)]
 pub(crate) struct Create {
