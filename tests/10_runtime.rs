@@ -6,6 +6,8 @@ use kiste_tests::{Fixture, step};
 mod attacks;
 #[path = "10_runtime/conformance.rs"]
 mod conformance;
+#[path = "10_runtime/files.rs"]
+mod files;
 
 /// Returns a fixture for root.
 fn fixture() -> Option<Fixture> {

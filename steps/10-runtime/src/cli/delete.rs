@@ -41,7 +41,6 @@ impl Delete {
         let status = container.status()?;
         match status {
             Status::Stopped => {}
-            Status::Created => container.init()?.map_or(Ok(()), |init| init.kill())?,
             _ if self.force => kill(container)?,
             _ => {
                 let what = format!(
