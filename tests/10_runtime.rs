@@ -1,4 +1,4 @@
-//! Step 10: an OCI runtime.
+//! Step 10: the OCI runtime, driven by hand and by engines.
 
 use kiste_tests::{Fixture, step};
 
@@ -6,8 +6,18 @@ use kiste_tests::{Fixture, step};
 mod attacks;
 #[path = "10_runtime/conformance.rs"]
 mod conformance;
+#[path = "10_runtime/containerd.rs"]
+mod containerd;
+#[path = "10_runtime/cri.rs"]
+mod cri;
+#[path = "10_runtime/docker.rs"]
+mod docker;
+#[path = "10_runtime/engines.rs"]
+mod engines;
 #[path = "10_runtime/files.rs"]
 mod files;
+#[path = "10_runtime/podman.rs"]
+mod podman;
 
 /// Returns a fixture for root.
 fn fixture() -> Option<Fixture> {
