@@ -10,7 +10,7 @@ use crate::controller::{Controller, Version};
 use crate::directory::Directory;
 use crate::location::CgroupPaths;
 use crate::resources::Resources;
-use crate::{apply, devices, kill, v1, v2};
+use crate::{apply, devices, freeze, kill, v1, v2};
 
 impl Cgroup {
     /// Makes the cgroup in the planned directories, and applies the resources. A
@@ -83,6 +83,26 @@ impl Cgroup {
         pids
     }
 
+    /// Returns whether the processes are frozen, or about to be: the container is paused.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn is_frozen(&self) -> Result<bool> {
+        match self.directories() {
+            [] => Ok(false), // without root there may be no cgroup
+            directories => freeze::is_frozen(directories),
+        }
+    }
+
+    /// Thaws the processes that version 1 has frozen, so that a SIGKILL that was sent to
+    /// them ends them. On version 2 a frozen process can die.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn let_die(&self) -> Result<()> {
+        freeze::freezer(self.directories()).map_or(Ok(()), freeze::thaw_tree)
+    }
+
     /// Enables the controllers, and makes a new cpuset ready for processes.
     fn prepare(&self, resources: &Resources) -> Result<()> {
         let needed = resources.controllers();
@@ -126,24 +146,13 @@ fn require_unused(cgroup: &Directory) -> Result<()> {
     let (what, hint) = if count > 0 {
         let what = format!("{path}: the cgroup exists and has {count} processes");
         (what, "choose another cgroupsPath, or delete the container that uses it")
-    } else if is_frozen(cgroup) {
+    } else if freeze::is_frozen(std::slice::from_ref(cgroup)).unwrap_or(false) {
         let what = format!("{path}: the cgroup exists and is frozen");
         (what, "choose another cgroupsPath, or remove the cgroup with rmdir")
     } else {
         return Ok(());
     };
     Err(Failure::new(what).hint(hint).with_kind(FailureKind::Conflict).into())
-}
-
-/// Returns whether the processes of a cgroup are frozen, or would be.
-pub(crate) fn is_frozen(cgroup: &Directory) -> bool {
-    match cgroup.version() {
-        Version::V2 => cgroup.read_number("cgroup.freeze") == Some(1),
-        Version::V1 => {
-            cgroup.has_controller(Controller::Freezer)
-                && cgroup.read("freezer.state").is_ok_and(|it| it.trim() != "THAWED")
-        }
-    }
 }
 
 fn is_denied_to_user(error: &anyhow::Error) -> bool {

@@ -25,6 +25,11 @@ impl CpuList {
         self.0.len()
     }
 
+    /// Returns the numbers in ascending order.
+    pub fn numbers(&self) -> Vec<u32> {
+        self.0.iter().copied().collect()
+    }
+
     /// Returns whether every CPU of `self` is in `other`.
     pub fn is_within(&self, other: &CpuList) -> bool {
         self.0.is_subset(&other.0)

@@ -128,6 +128,12 @@ impl Directory {
         keyed(&self.read(file).ok()?, key)
     }
 
+    /// Returns the names of the files.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
     /// Returns this cgroup and all cgroups below it, the deepest first.
     pub(crate) fn tree(&self) -> Vec<PathBuf> {
         let mut tree = vec![self.path.clone()];

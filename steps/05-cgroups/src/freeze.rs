@@ -38,6 +38,18 @@ fn no_freezer() -> Failure {
     )
 }
 
+/// Returns whether the processes are frozen, or about to be.
+///
+/// # Errors
+/// When no hierarchy can freeze, or its state cannot be read.
+pub(crate) fn is_frozen(directories: &[Directory]) -> Result<bool> {
+    if let Some(cgroup) = unified(directories) {
+        return Ok(cgroup.read("cgroup.freeze")?.trim() == "1");
+    }
+    let freezer = freezer(directories).ok_or_else(no_freezer)?;
+    Ok(freezer.read(STATE)?.trim() != "THAWED")
+}
+
 /// Returns the cgroup in the hierarchy of version 1's freezer, if there is one.
 pub(crate) fn freezer(directories: &[Directory]) -> Option<&Directory> {
     directories.iter().find(|cgroup| cgroup.has_controller(Controller::Freezer))

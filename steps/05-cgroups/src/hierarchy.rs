@@ -54,6 +54,15 @@ impl Hierarchy {
     }
 }
 
+/// Returns the directory of the cgroup that a process is in, in the unified hierarchy,
+/// or `None` when the process has ended or the directory cannot be seen.
+pub(crate) fn own_path(unified: &Hierarchy, process: i32) -> Option<PathBuf> {
+    let proc_cgroup = fs::read(format!("/proc/{process}/cgroup")).ok()?;
+    let mounts = mountinfo::parse(&fs::read("/proc/self/mountinfo").ok()?);
+    let mount = mounts.iter().find(|it| it.mount_point == unified.mount_point)?;
+    Hierarchy::of(mount, &proc_cgroup).own
+}
+
 /// Returns the path in the line of /proc/self/cgroup for the hierarchy of `mount`:
 /// `4:cpu,cpuacct:/a` or `0::/a`.
 fn own_cgroup<'a>(proc_self_cgroup: &'a [u8], mount: &Mount) -> Option<&'a Path> {

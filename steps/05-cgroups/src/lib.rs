@@ -30,6 +30,7 @@ mod caller;
 mod cgroup;
 mod cli;
 mod controller;
+mod counters;
 mod cpuset;
 mod deadline;
 mod delegation;
@@ -41,6 +42,7 @@ mod devices;
 mod directory;
 mod doctor;
 mod events;
+mod exec_in;
 #[cfg(test)]
 mod fake;
 mod freeze;
@@ -53,6 +55,7 @@ mod location;
 mod mountinfo;
 mod note;
 mod oom;
+mod oom_events;
 mod parent;
 mod placement;
 mod resources;
@@ -70,22 +73,29 @@ mod view;
 pub use args::Args;
 pub use cgroup::Cgroup;
 pub use cli::{doctor, gc_before_run, gc_command};
+pub use counters::{
+    BlockIoCounters, BlockIoEntry, Counters, CpuCounters, CpuUsage, CpusetCounters,
+    HugepageCounters, MemoryCounters, MemoryEntry, PidsCounters, Pressure,
+    PressureLine, Throttling,
+};
 pub use cpuset::CpuList;
 pub use device::{Device, DeviceRate};
 pub use device_rules::{
     DeviceAccess, DeviceKind, DeviceRule, DeviceRules, DeviceVerdict,
 };
 pub use directory::Directory;
+pub use exec_in::SubCgroup;
 pub use gc::{Collected, gc};
 pub use kit::Size;
 pub use limits::{Limit, Limits};
 pub use location::{CgroupLocation, CgroupPaths};
 pub use note::note_first_process;
 pub use oom::Oom;
+pub use oom_events::OomEvents;
 pub use placement::{CgroupParent, Placement, SessionBus};
 pub use resources::{BelowUsage, Resources};
 pub use rules::LimitError;
 pub use setting::Setting;
 pub use stats::{Cpu, Io, Stats};
 pub use values::{BlkioWeight, CpuShares, Cpus, Max, Swap};
-pub use view::unshare_namespace;
+pub use view::{ViewAccess, unshare_namespace};

@@ -1,4 +1,5 @@
-//! The bpf(2) system call, for device rules of version 2.
+//! System calls that neither nix nor rustix has with the features that this project
+//! uses: bpf(2), for device rules of version 2, and eventfd(2).
 #![allow(unsafe_code)]
 
 use std::io;
@@ -158,4 +159,11 @@ fn bpf_mut<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::c_lo
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Makes a counter that the kernel can add to.
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: the call takes no pointers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(owned(fd.into())) }
 }

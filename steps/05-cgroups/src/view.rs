@@ -6,7 +6,7 @@ use anyhow::Result;
 use kit::Failure;
 use mount::{Attributes, Detached, NOSUID_NODEV_NOEXEC, Recursion, inside};
 use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{Mode, mkdirat};
+use rustix::fs::{Mode, mkdirat, symlinkat};
 
 use crate::cgroup::Cgroup;
 use crate::controller::Version;
@@ -42,22 +42,59 @@ impl Cgroup {
     /// When a mount fails.
     pub fn show_in(&self, root: BorrowedFd<'_>) -> Result<()> {
         let target = inside::open_directory_without_links(root, MOUNT_POINT)?;
+        let read_only = ViewAccess::ReadOnly;
         match self.directories() {
             [only] if only.version() == Version::V2 => {
-                bind_read_only(only)?.attach(&target, MOUNT_POINT)
+                bind(only, read_only)?.attach(&target, MOUNT_POINT)
             }
-            directories => show_each(root, &target, directories),
+            directories => {
+                show_each(root, &target, MOUNT_POINT, directories, read_only)
+            }
         }
     }
 }
 // ANCHOR_END: view
 
+/// The access to the cgroups that a container sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewAccess {
+    /// The limits can be read.
+    ReadOnly,
+    /// Cgroups can be made below the container's own, and limits changed.
+    ReadWrite,
+}
+
+impl Cgroup {
+    /// Mounts the cgroup at `target`, a path in the container, for a mount of type
+    /// `cgroup`. The child calls this function.
+    ///
+    /// # Errors
+    /// When `target` is no directory in `root`, or a mount fails.
+    pub fn mount_at(
+        &self,
+        root: BorrowedFd<'_>,
+        target: &str,
+        access: ViewAccess,
+    ) -> Result<()> {
+        let directory = inside::open_directory_without_links(root, target)?;
+        match self.directories() {
+            [only] if only.version() == Version::V2 => {
+                bind(only, access)?.attach(&directory, target)
+            }
+            directories => show_each(root, &directory, target, directories, access),
+        }
+    }
+}
+
 /// Mounts a directory for each hierarchy in which the container has a cgroup, on hosts
-/// with version 1.
+/// with version 1. Controllers that share a hierarchy each have a link to it, since
+/// programs look for `cpu` also where it is `cpu,cpuacct`.
 fn show_each(
     root: BorrowedFd<'_>,
     target: &OwnedFd,
+    mount_point: &str,
     directories: &[Directory],
+    access: ViewAccess,
 ) -> Result<()> {
     let options = [("mode", "755"), ("size", "64k")];
     let tmpfs = Detached::new(
@@ -71,24 +108,31 @@ fn show_each(
         kit::call("the mount point of this hierarchy", "mkdirat", name, || {
             mkdirat(&tmpfs, name, Mode::from(0o755))
         })?;
+        for controller in name.split(',').filter(|_| name.contains(',')) {
+            let operands = format_args!("{name}, {controller}");
+            kit::call("one controller of it", "symlinkat", operands, || {
+                symlinkat(name, &tmpfs, controller)
+            })?;
+        }
     }
     tmpfs.set_attributes(Attributes::MOUNT_ATTR_RDONLY, Recursion::Alone)?;
-    tmpfs.attach(target, MOUNT_POINT)?;
+    tmpfs.attach(target, mount_point)?;
     for directory in directories {
-        let path = format!("{MOUNT_POINT}/{}", directory_name(directory)?);
-        bind_read_only(directory)?
+        let path = format!("{mount_point}/{}", directory_name(directory)?);
+        bind(directory, access)?
             .attach(&inside::open_directory_without_links(root, &path)?, &path)?;
     }
     Ok(())
 }
 
-/// Makes a read-only mount of this cgroup and the cgroups below it.
-fn bind_read_only(directory: &Directory) -> Result<Detached> {
+/// Makes a mount of this cgroup and the cgroups below it.
+fn bind(directory: &Directory, access: ViewAccess) -> Result<Detached> {
     let mount = Detached::bind(directory.path(), Recursion::Alone)?;
-    mount.set_attributes(
-        NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY,
-        Recursion::Alone,
-    )?;
+    let read_only = match access {
+        ViewAccess::ReadOnly => Attributes::MOUNT_ATTR_RDONLY,
+        ViewAccess::ReadWrite => Attributes::empty(),
+    };
+    mount.set_attributes(NOSUID_NODEV_NOEXEC | read_only, Recursion::Alone)?;
     Ok(mount)
 }
 

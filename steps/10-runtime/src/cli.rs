@@ -2,16 +2,19 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod kill;
 mod list;
+mod pause;
 mod ps;
 mod run;
 mod spec;
 mod start;
 mod state;
 mod unsupported;
+mod update;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -95,6 +98,14 @@ enum Verb {
     List(list::List),
     /// List the processes of a container
     Ps(ps::Ps),
+    /// Freeze all processes of a container
+    Pause(pause::Pause),
+    /// Let the processes of a paused container run again
+    Resume(pause::Resume),
+    /// Change the limits of a container
+    Update(Box<update::Update>),
+    /// Print the counters of a container, and tell when memory runs out
+    Events(events::Events),
     /// Write an example of config.json
     Spec(spec::Spec),
     /// Print what this runtime can do, as JSON
@@ -138,6 +149,10 @@ impl Verb {
             Verb::Delete(verb) => verb.run(global),
             Verb::List(verb) => verb.run(global),
             Verb::Ps(verb) => verb.run(global),
+            Verb::Pause(verb) => verb.run(global),
+            Verb::Resume(verb) => verb.run(global),
+            Verb::Update(verb) => verb.run(global),
+            Verb::Events(verb) => verb.run(global),
             Verb::Spec(verb) => verb.run(),
             Verb::Features(verb) => verb.run(),
             Verb::Checkpoint(verb) => verb.run("checkpoint"),

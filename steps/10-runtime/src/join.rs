@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use cgroups::Cgroup;
+use cgroups::{Cgroup, SubCgroup};
 use exec::{Child, CloneFlags, Gate, Job, Namespace, OnParentDeath, Spawn};
 use kit::{Context, Result};
 use nix::sys::prctl;
@@ -34,8 +34,8 @@ pub(crate) struct Joining<'a> {
     pub container: &'a Container,
     /// Its first process.
     pub init: &'a Init,
-    /// The cgroup of the new process, below that of the container.
-    pub cgroup: Option<&'a Path>,
+    /// The cgroups of the new process, below that of the container.
+    pub cgroups: &'a [SubCgroup],
     /// The descriptors of the caller that it inherits.
     pub inherited: Vec<BorrowedFd<'static>>,
     /// Whether it is killed when the runtime ends.
@@ -116,9 +116,8 @@ impl Joining<'_> {
     }
 
     fn find_cgroup(&self) -> Result<Option<Cgroup>> {
-        let Some(below) = self.cgroup else { return self.container.cgroup() };
-        let below = below.strip_prefix("/").unwrap_or(below);
-        Cgroup::find(&self.container.state.cgroup.join(below)).map(Some)
+        let own = self.container.cgroup()?;
+        own.map(|own| own.for_exec(self.cgroups, self.init.pid)).transpose()
     }
 }
 

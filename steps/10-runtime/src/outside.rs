@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use cgroups::{Cgroup, Limits};
+use cgroups::Cgroup;
 use exec::{Child, Job, OnParentDeath, Spawn};
 use kit::{Context, Durability, ProcessIdentity, Result, RunDir};
 use nix::unistd::Pid;
@@ -69,8 +69,8 @@ fn started(
     way: &Way<'_>,
     state: &OnceCell<State>,
 ) -> Result<(Child, State)> {
-    // 05: its limits
-    let cgroup = Cgroup::create(&plan.cgroup, &Limits::default(), run_dir)?;
+    run_dir.write_state(&to_json(&plan.state_before_start()?)?)?;
+    let cgroup = Cgroup::at(&plan.cgroup, &plan.resources)?; // 05: its limits
     let listener = Connection::of(&plan.process)?; // 09: of system calls
     let namespaces = &plan.namespaces;
     namespaces.ids.copy_sources(&plan.files.mounts)?; // 06: those of root alone
@@ -110,6 +110,14 @@ fn started(
 // ANCHOR_END: outside
 
 impl Plan {
+    /// Returns the state before there is a process. Until then this one, the runtime,
+    /// takes its place: if it is killed, `delete` finds the cgroup.
+    fn state_before_start(&self) -> Result<State> {
+        let mut state = self.state(std::process::id() as i32);
+        state.process = ProcessIdentity::current()?;
+        Ok(state)
+    }
+
     /// Returns the state of the container whose first process has this id here.
     pub(crate) fn state(&self, pid: i32) -> State {
         let process =
@@ -124,7 +132,7 @@ impl Plan {
             created: jiff::Timestamp::now().to_string(),
             owner: rustix::process::geteuid().as_raw(),
             phase: Phase::Creating,
-            cgroup: self.cgroup.parent.as_path().join(self.id.as_str()),
+            cgroup: self.cgroup.clone(),
         }
     }
 }

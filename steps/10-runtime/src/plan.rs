@@ -14,7 +14,7 @@ pub(crate) mod seccomp;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use cgroups::{CgroupParent, Placement};
+use cgroups::{CgroupPaths, Resources};
 use kit::{Failure, FailureKind, Id, Result};
 use oci_spec::runtime::{Linux, Spec};
 use security::Sysctl;
@@ -40,7 +40,8 @@ pub struct Plan {
     pub(crate) hostname: Option<HostName>,
     pub(crate) domainname: Option<HostName>,
     pub(crate) keyring: Keyring,
-    pub(crate) cgroup: Placement,
+    pub(crate) cgroup: CgroupPaths,
+    pub(crate) resources: Resources,
     pub(crate) process: Process,
     pub(crate) sysctls: Vec<Sysctl>,
     pub(crate) masked_paths: Vec<PathBuf>,
@@ -60,11 +61,7 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
     let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
-    let cgroup = Placement {
-        parent: "kiste-oci".parse::<CgroupParent>().map_err(Failure::new)?,
-        id: id.clone(),
-        session_bus: None,
-    };
+    let resources = resources::plan(linux.resources().as_ref())?;
     Ok(Plan {
         id: id.clone(),
         oci_version: spec.version().clone(),
@@ -81,7 +78,8 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
         hostname: name("hostname", spec.hostname().as_deref())?,
         domainname: name("domainname", spec.domainname().as_deref())?,
         keyring,
-        cgroup,
+        cgroup: cgroup::plan(&linux, id.as_str(), &resources)?,
+        resources,
         process,
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),

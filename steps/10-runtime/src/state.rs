@@ -7,6 +7,7 @@ mod status;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use cgroups::CgroupPaths;
 use kit::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +41,8 @@ pub(crate) struct State {
     pub owner: u32,
     /// How far the start has come.
     pub phase: Phase,
-    /// Its cgroup, as a path from the top of each hierarchy.
-    pub cgroup: PathBuf,
+    /// The directories of its cgroup.
+    pub cgroup: CgroupPaths,
 }
 
 /// How far the start of a container has come.

@@ -5,6 +5,7 @@ mod process;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cgroups::SubCgroup;
 use exec::OnParentDeath;
 use kit::{ExplainArgs, Failure, FailureKind, Id, Result};
 
@@ -39,8 +40,8 @@ pub(crate) struct Exec {
     #[arg(long)]
     ignore_paused: bool,
     /// The cgroup of the process, below that of the container
-    #[arg(long, value_name = "PATH")]
-    cgroup: Option<PathBuf>,
+    #[arg(long, value_name = "[CONTROLLER,…:]PATH")]
+    cgroup: Vec<SubCgroup>,
     /// The container
     id: Id,
     /// The command and its arguments
@@ -65,7 +66,7 @@ impl Exec {
         let joining = Joining {
             container: &container,
             init: &init,
-            cgroup: self.cgroup.as_deref(),
+            cgroups: &self.cgroup,
             inherited,
             on_parent_death,
         };

@@ -42,10 +42,14 @@ impl Kill {
         let Some(init) = container.init()? else { return Err(not_running().into()) };
         match init.signal(self.signal) {
             Err(error) if kit::errno(&error) == Some(Errno::ESRCH) => {
-                Err(not_running().into())
+                return Err(not_running().into());
             }
-            sent => sent.map(|()| ExitCode::SUCCESS),
+            sent => sent?,
         }
+        if is_kill && let Some(cgroup) = container.cgroup()? {
+            cgroup.let_die()?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -69,9 +69,5 @@ fn pids(container: &Container) -> Result<Vec<i32>> {
     let Some(cgroup) = container.cgroup()? else {
         return Ok(vec![container.state.process.pid]);
     };
-    let Some(directory) = cgroup.directories().first() else { return Ok(Vec::new()) };
-    let path = directory.path().join("cgroup.procs");
-    let text = kit::read_kernel_file(&path)
-        .with_context(|| format!("read {}", path.display()))?;
-    Ok(text.lines().flat_map(str::parse).collect())
+    Ok(cgroup.processes())
 }

@@ -71,7 +71,10 @@ impl Container {
             {
                 Status::Created
             }
-            (Liveness::Alive, Phase::Created) => Status::Running,
+            (Liveness::Alive, Phase::Created) => match self.cgroup()? {
+                Some(cgroup) if cgroup.is_frozen()? => Status::Paused,
+                _ => Status::Running,
+            },
         })
     }
     // ANCHOR_END: status
@@ -89,11 +92,8 @@ impl Container {
     /// # Errors
     /// When the hierarchies cannot be examined.
     pub fn cgroup(&self) -> Result<Option<Cgroup>> {
-        match Cgroup::find(&self.state.cgroup) {
-            Ok(cgroup) => Ok(Some(cgroup)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let cgroup = Cgroup::open(&self.state.cgroup)?;
+        Ok(Some(cgroup).filter(|cgroup| !cgroup.directories().is_empty()))
     }
 
     /// Reads the config.json that it was created from.
