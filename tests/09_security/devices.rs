@@ -5,9 +5,11 @@ use crate::{any_user, root, sh};
 #[test]
 fn a_device_of_the_host_is_made_at_its_path_or_at_another() {
     let Some(fixture) = root() else { return };
-    let options = ["--device", "/dev/zero:/dev/deep/zero", "--device", "/dev/null:/null"];
-    let script = "stat -c '%F %t:%T %a %u:%g' /dev/deep/zero /null; head -c 3 /dev/deep/zero | wc -c";
-    let device = "character special file 1:5 666 0:0\ncharacter special file 1:3 666 0:0\n3";
+    let options =
+        ["--device", "/dev/zero:/dev/deep/zero", "--device", "/dev/null:/dev/other"];
+    let script = "stat -c '%F %t:%T %a %u:%g' /dev/deep/zero /dev/other; head -c 3 /dev/deep/zero | wc -c";
+    let device =
+        "character special file 1:5 666 0:0\ncharacter special file 1:3 666 0:0\n3";
     for userns in [&[][..], &["--userns", "auto"]] {
         if !userns.is_empty() && sh(&fixture, userns, "true").lacks_idmapped_mounts() {
             return;
@@ -20,6 +22,26 @@ fn a_device_of_the_host_is_made_at_its_path_or_at_another() {
         }
     }
     assert!(!fixture.rootfs().join("dev/deep").exists(), "/dev is a tmpfs");
+}
+
+/// /dev/kmsg, the kernel's log, is no device of every container.
+#[test]
+fn only_the_uses_that_are_allowed_are_possible() {
+    let Some(fixture) = root() else { return };
+    let run = |uses: &str, script: &str| {
+        sh(&fixture, &["--device", &format!("/dev/kmsg:/dev/log0{uses}")], script)
+    };
+    if !std::path::Path::new("/dev/kmsg").exists() {
+        kiste_tests::report_missing("dev-kmsg", "the host has no /dev/kmsg");
+        return;
+    }
+    // Only the open is tried: nothing is written into the kernel's log.
+    run(":rw", ": < /dev/log0; : >> /dev/log0").exits(0);
+    run(":r", ": < /dev/log0").exits(0);
+    run(":r", ": >> /dev/log0").exits(1).assert_stderr_contains("not permitted");
+    run(":w", ": < /dev/log0").exits(1).assert_stderr_contains("not permitted");
+    let mknod = "mknod /tmp/log c 1 11 && : < /tmp/log";
+    sh(&fixture, &[], mknod).exits(1).assert_stderr_contains("not permitted");
 }
 
 #[test]

@@ -43,6 +43,14 @@ fn a_profile_of_the_users_own_decides() {
     let options = ["--security-opt", &option];
     let ran = sh(&fixture, &options, "echo > /file && mkdir /directory");
     ran.exits(1).assert_stderr_contains("Argument list too long");
+    // A filter may allow very little: only the exec comes after it.
+    let text = r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["execve",
+        "arch_prctl", "set_tid_address", "capset", "exit_group", "mprotect", "brk", "mmap",
+        "munmap", "open", "openat", "fstat", "fcntl", "write", "close", "read", "writev",
+        "getuid", "setuid", "getgid", "setgid"], "action": "SCMP_ACT_ALLOW"}]}"#;
+    fs::write(&profile, text).unwrap();
+    let echo = ["echo", "runs"];
+    fixture.run(&crate::without_network(&options), &echo).assert_stdout("runs");
     // The filter of a profile may forbid the calls by which capabilities are dropped.
     let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
         {"names": ["capset"], "action": "SCMP_ACT_ERRNO"}]}"#;
@@ -64,7 +72,8 @@ fn a_profile_that_cannot_be_used_is_an_error() {
         path.display().to_string()
     };
     run(&write("no JSON")).exits(125).assert_stderr_contains("profile.json");
-    let notify = r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#;
+    let notify = r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x", "syscalls": [
+        {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#;
     run(&write(notify)).exits(125).assert_stderr_contains("needs a listener");
 }
 
@@ -101,7 +110,9 @@ fn a_security_option_that_does_not_exist_or_is_given_twice_is_a_usage_error() {
 #[test]
 fn a_profile_of_apparmor_is_refused_where_the_kernel_has_no_apparmor() {
     let Some(fixture) = root() else { return };
-    if fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|it| it.trim() == "Y") {
+    if fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+        .is_ok_and(|it| it.trim() == "Y")
+    {
         kiste_tests::report_missing("no-apparmor", "this kernel has AppArmor");
         return;
     }

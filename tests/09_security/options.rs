@@ -50,9 +50,7 @@ fn every_option_of_the_earlier_steps_works() {
     options::assert_program_is_out_of_reach(
         &world.start(&["--init"], &["sleep", "300"]),
     );
-    world
-        .run(&["--init"], &["ping", "-c1", "-W3", kiste_tests::net::OUTSIDE])
-        .exits(0);
+    world.run(&["--init"], &["ping", "-c1", "-W3", kiste_tests::net::OUTSIDE]).exits(0);
 }
 
 #[test]
@@ -71,7 +69,8 @@ fn the_examples_in_the_help_work() {
 
 #[test]
 fn doctor_has_the_checks_of_this_step() {
-    let checks = ["capabilities", "no-new-privs", "seccomp", "apparmor", "time-namespace"];
+    let checks =
+        ["capabilities", "no-new-privs", "seccomp", "apparmor", "time-namespace"];
     let output = std::process::Command::new(this_step().exe())
         .args(["doctor", "--format", "json"])
         .output()

@@ -59,7 +59,11 @@ fn a_limit_that_makes_no_sense_is_a_usage_error() {
 #[test]
 fn a_hard_limit_above_the_callers_needs_cap_sys_resource() {
     let Some(fixture) = root() else { return };
-    let caller = ["sh", "-c", "ulimit -n 100 && exec setpriv --bounding-set=-sys_resource --inh-caps=-all \"$0\" \"$@\""];
+    let caller = [
+        "sh",
+        "-c",
+        "ulimit -n 100 && exec setpriv --bounding-set=-sys_resource --inh-caps=-all \"$0\" \"$@\"",
+    ];
     let options = ["--network", "none", "--ulimit", "nofile=200"];
     fixture
         .run_under(&caller, &options, &["true"])

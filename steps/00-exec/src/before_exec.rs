@@ -1,9 +1,10 @@
 //! The work of later steps between the announced exec and execve(2).
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::Failure;
+use kit::{Failure, narration};
 use rustix::io::{Errno, FdFlags, fcntl_setfd, read, write};
 
 use crate::channel::Channel;
@@ -54,8 +55,21 @@ impl<'a> BeforeExec<'a> {
         }
     }
 
+    /// Narrates the exec, unless [`BeforeExec::run`] does so: after the calls of
+    /// `confine`.
+    pub(crate) fn announce(&self, program: &Path) {
+        if !self.narrates_confine() {
+            announce_execve(program);
+        }
+    }
+
+    /// Whether the parent still prints the narration when this process is confined.
+    fn narrates_confine(&self) -> bool {
+        self.confine.is_some() && matches!(self.gate, Gate::Parent)
+    }
+
     /// Waits for the go-ahead at the gate, and then confines this process.
-    pub(crate) fn run(&self, parent: &Channel) -> Result<()> {
+    pub(crate) fn run(&self, program: &Path, parent: &Channel) -> Result<()> {
         for descriptor in &self.inherited {
             fcntl_setfd(descriptor, FdFlags::empty())
                 .context("fcntl(an inherited descriptor, F_SETFD)")?;
@@ -64,8 +78,19 @@ impl<'a> BeforeExec<'a> {
             parent.close()?;
             wait_for_start(fifo)?;
         }
-        self.confine.map_or(Ok(()), |confine| confine())
+        self.confine.map_or(Ok(()), |confine| confine())?;
+        if self.narrates_confine() && narration::is_on() {
+            announce_execve(program);
+            // Once the parent has answered, it has printed all this. If the filter of
+            // system calls forbids the message, the last lines may come late.
+            let _ = parent.announce_exec();
+        }
+        Ok(())
     }
+}
+
+fn announce_execve(program: &Path) {
+    kit::announce("and now it is the command", "execve", program.display());
 }
 
 /// Waits until a process writes a byte into the FIFO. This process has it open for

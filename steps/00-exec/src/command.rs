@@ -86,14 +86,14 @@ fn execute(
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .context("sigprocmask(unblock all)")?;
 
-    kit::announce("and now it is the command", "execve", program.display());
+    before_exec.announce(&program);
     parent.announce_exec()?;
     let (path, argv, env) = (
         c_string(program.as_os_str())?,
         c_strings(&command.argv)?,
         c_strings(command.env.iter().filter(|entry| has_value(entry)))?,
     );
-    before_exec.run(parent)?; // nothing before chapter 9
+    before_exec.run(&program, parent)?; // nothing before chapter 9
     let Err(reason) = execve(&path, &argv, &env);
     Err(exec_failure(&program, reason))
 }

@@ -166,7 +166,10 @@ const TTY: &str = "5";
 
 /// Whether we are in a user namespace other than the host's: user_namespaces(7). The
 /// inode number of the host's is fixed (linux/nsfs.h: USER_NS_INIT_INO).
-pub(crate) fn in_user_namespace() -> Result<bool> {
+///
+/// # Errors
+/// The kernel's, from readlink(2).
+pub fn in_user_namespace() -> Result<bool> {
     let ours = std::fs::read_link("/proc/self/ns/user")
         .context("readlink /proc/self/ns/user")?;
     Ok(ours != Path::new("user:[4026531837]"))

@@ -12,6 +12,17 @@ use crate::device_rules::DeviceRules;
 use crate::directory::unified;
 use crate::{device_list, device_program};
 
+impl Cgroup {
+    /// Applies device rules to a cgroup that has no processes yet. Without rights on
+    /// the host this does nothing: no device can be made in a user namespace.
+    ///
+    /// # Errors
+    /// When the kernel refuses the rules, or no hierarchy has any.
+    pub fn limit_devices(&self, rules: Option<&DeviceRules>) -> Result<()> {
+        apply(self, rules)
+    }
+}
+
 /// Applies the rules to a cgroup that has no processes yet.
 ///
 /// Only root of the host may do so. Without it, devices cannot be made at all: mknod(2)

@@ -17,7 +17,7 @@ use crate::masked_paths::{default_masked_paths, default_readonly_paths};
 use crate::oom_score_adj::OomScoreAdj;
 use crate::rlimits::{Rlimit, refuse_duplicates};
 use crate::seccomp::{self, Filter, Host};
-use crate::security::{Security, SysfsAccess};
+use crate::security::{DeviceAccessRule, Security, SysfsAccess};
 use crate::sysctls::Sysctl;
 
 use device::DeviceArg;
@@ -122,6 +122,10 @@ impl Args {
             oom_score_adj: self.oom_score_adj,
             sysctls: self.sysctl.clone(),
             devices: self.devices()?,
+            device_access: match self.privileged {
+                true => DeviceAccessRule::All,
+                false => DeviceAccessRule::Listed,
+            },
             masked_paths: if is_open { Vec::new() } else { default_masked_paths() },
             readonly_paths: if is_open { Vec::new() } else { default_readonly_paths() },
             sysfs: match self.privileged {
@@ -206,7 +210,7 @@ impl Args {
     fn devices(&self) -> Result<Vec<HostDevice>> {
         let mut devices = if self.privileged { all_devices()? } else { Vec::new() };
         for DeviceArg { source, path, access } in &self.device {
-            devices.extend(HostDevice::find(source, path, access)?);
+            devices.extend(HostDevice::find(source, path, *access)?);
         }
         Ok(devices)
     }
@@ -282,7 +286,9 @@ mod tests {
             (security.masked_paths.len(), security.readonly_paths.len()),
             (0, 0)
         );
-        assert!(security.devices.iter().any(|it| it.path == Path::new("/dev/null")));
+        assert!(
+            security.devices.iter().any(|it| it.node.path == Path::new("/dev/null"))
+        );
         let security =
             args("--privileged --security-opt seccomp=builtin").plan().unwrap();
         assert!(security.confinement.filter.is_some());

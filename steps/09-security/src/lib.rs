@@ -39,7 +39,7 @@ pub use masked_paths::{
 };
 pub use oom_score_adj::OomScoreAdj;
 pub use rlimits::{Rlimit, refuse_duplicates, set_all as set_rlimits};
-pub use security::{Security, SysfsAccess};
+pub use security::{DeviceAccessRule, Security, SysfsAccess};
 pub use selinux::SelinuxLabel;
 pub use sysctls::Sysctl;
 

@@ -119,6 +119,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
     let ids = ids.reserve(&run_dir)?; // 06: which no other container has
     // 05: its limits
     let cgroup = Cgroup::create(&args.cgroup.placement(&id), &limits, &run_dir)?;
+    cgroup.limit_devices(security.device_rules().as_ref())?; // 09: which devices
     // 08: its address, its ports, and the bridge
     let mut network = network::connect(&network, &id, &names.hostname, &run_dir)?;
     // 07: the directory or image that it is made of

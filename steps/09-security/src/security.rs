@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use cgroups::{DeviceAccess, DeviceRule, DeviceRules, DeviceVerdict};
 use exec::CloneFlags;
 use mount::{AttributeChange, Attributes, Detached, Recursion, inside};
 use nix::errno::Errno;
@@ -33,12 +34,23 @@ pub struct Security {
     pub sysctls: Vec<Sysctl>,
     /// The host's devices that it has besides those of every container.
     pub devices: Vec<HostDevice>,
+    /// Whether it may use no other devices.
+    pub device_access: DeviceAccessRule,
     /// The files and directories that it cannot see.
     pub masked_paths: Vec<PathBuf>,
     /// The files and directories that it cannot write.
     pub readonly_paths: Vec<PathBuf>,
     /// Whether it may write the files of /sys.
     pub sysfs: SysfsAccess,
+}
+
+/// The devices that a container may open or make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceAccessRule {
+    /// Those of every container, and those of its options.
+    Listed,
+    /// Every device of the host.
+    All,
 }
 
 /// Whether a container may write the files of /sys, which are the host's.
@@ -68,6 +80,26 @@ impl Security {
         self.oom_score_adj.map_or(Ok(()), |score| score.set(child))?;
         self.rlimits.iter().try_for_each(|limit| limit.allow(child))
     }
+
+    // ANCHOR: device_rules
+    /// Returns the rules for its cgroup. CAP_MKNOD is among the default capabilities:
+    /// without rules, root inside could make a node of the host's disk, and read it.
+    pub fn device_rules(&self) -> Option<DeviceRules> {
+        let deny_all = DeviceRule {
+            verdict: DeviceVerdict::Deny,
+            kind: None,
+            major: None,
+            minor: None,
+            access: DeviceAccess::ALL,
+        };
+        let own = self.devices.iter().filter_map(HostDevice::rule);
+        let rules = std::iter::once(deny_all).chain(DeviceRules::defaults()).chain(own);
+        match self.device_access {
+            DeviceAccessRule::Listed => Some(DeviceRules(rules.collect())),
+            DeviceAccessRule::All => None,
+        }
+    }
+    // ANCHOR_END: device_rules
 
     // ANCHOR: protect
     /// In the child, once everything is mounted in `root`: writes the settings of its

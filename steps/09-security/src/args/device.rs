@@ -3,12 +3,14 @@
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
+use cgroups::DeviceAccess;
+
 /// A value of `--device`: `HOST[:CONTAINER[:rwm]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DeviceArg {
     pub source: PathBuf,
     pub path: PathBuf,
-    pub access: String,
+    pub access: DeviceAccess,
 }
 
 impl FromStr for DeviceArg {
@@ -36,7 +38,7 @@ impl FromStr for DeviceArg {
             true => Ok(DeviceArg {
                 source: source.into(),
                 path: path.into(),
-                access: access.into(),
+                access: access.parse()?,
             }),
             false => Err(form()),
         }
@@ -61,7 +63,7 @@ mod tests {
             Ok(DeviceArg {
                 source: source.into(),
                 path: path.into(),
-                access: access.into(),
+                access: access.parse().unwrap(),
             })
         };
         for (text, expected) in [

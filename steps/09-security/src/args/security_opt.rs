@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn docker_separates_name_and_value_by_either_sign() {
         for sign in ["=", ":"] {
-            let read = |text: &str| text.replace('=', sign).parse().unwrap();
+            let read =
+                |text: &str| text.replace('=', sign).parse::<SecurityOpt>().unwrap();
             assert_eq!(
                 read("no-new-privileges=true"),
                 SecurityOpt::NoNewPrivileges(true)
