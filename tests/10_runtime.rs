@@ -1,1 +1,29 @@
-//! Tests of step 10.
+//! Step 10: the OCI runtime, driven by hand and by engines.
+
+use kiste_tests::{Fixture, step};
+
+#[path = "10_runtime/attacks.rs"]
+mod attacks;
+#[path = "10_runtime/conformance.rs"]
+mod conformance;
+#[path = "10_runtime/containerd.rs"]
+mod containerd;
+#[path = "10_runtime/cri.rs"]
+mod cri;
+#[path = "10_runtime/docker.rs"]
+mod docker;
+#[path = "10_runtime/engines.rs"]
+mod engines;
+#[path = "10_runtime/files.rs"]
+mod files;
+#[path = "10_runtime/podman.rs"]
+mod podman;
+
+/// Returns a fixture for root.
+fn fixture() -> Option<Fixture> {
+    if !nix::unistd::geteuid().is_root() {
+        kiste_tests::report_missing("root", "the tests of the runtime run as root");
+        return None;
+    }
+    Fixture::of(step!("10-runtime"), &[])
+}

@@ -6,7 +6,7 @@ mod processes;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,8 +21,14 @@ pub use processes::{
 
 /// Returns whether this program is in PATH.
 pub fn has(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Returns the path of a program that is in PATH.
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+    let mut candidates = std::env::split_paths(&path).map(|dir| dir.join(program));
+    candidates.find(|path| path.is_file())
 }
 
 /// Returns the Debian package that contains this program.
@@ -30,6 +36,8 @@ pub fn package_of(program: &str) -> &str {
     match program {
         "bsdtar" => "libarchive-tools",
         "busybox" => "busybox-static",
+        "ctr" | "containerd-shim-runc-v2" => "containerd",
+        "docker" | "dockerd" | "docker-init" => "docker.io",
         "ip" => "iproute2",
         "iptables-nft" | "iptables-legacy" => "iptables",
         "newuidmap" | "newgidmap" => "uidmap",

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use kit::{Failure, FailureKind};
+use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
 
 use crate::attributes::{AttributeChange, Attributes, Recursion};
@@ -200,4 +200,8 @@ fn set_bind_attributes(mount: &Detached, change: AttributeChange) -> Result<()> 
         }
         done => done,
     }
+    .hint_on(
+        Errno::EPERM,
+        "a user namespace cannot clear an attribute that its source has from the host",
+    )
 }

@@ -17,6 +17,7 @@ mod entry_target;
 mod fs_context;
 pub mod inside;
 mod make;
+mod mapped_entry;
 mod mount_options;
 mod mount_point;
 mod mount_propagation;

@@ -77,6 +77,11 @@ impl MountOptions {
         change.set
     }
 
+    /// Whether nothing can be written on the mount.
+    pub fn is_read_only(&self) -> bool {
+        self.attributes_of_new().contains(Attributes::MOUNT_ATTR_RDONLY)
+    }
+
     /// Whether it has an option of the file system with this name.
     pub(crate) fn has_data(&self, name: &str) -> bool {
         let key = |word: &String| word.split('=').next() == Some(name);

@@ -74,8 +74,7 @@ impl NewFileSystem {
 
     /// Whether it is made writable first: files are still to be made in it.
     pub(crate) fn is_read_only_later(&self, options: &MountOptions) -> bool {
-        let attributes = options.attributes_of_new();
-        self.kind == "tmpfs" && attributes.contains(Attributes::MOUNT_ATTR_RDONLY)
+        self.kind == "tmpfs" && options.is_read_only()
     }
 
     /// Makes a detached mount of it.
@@ -84,7 +83,6 @@ impl NewFileSystem {
     /// As [`Detached::new`].
     pub fn mount(&self, options: &MountOptions) -> Result<Detached> {
         let mut attributes = options.attributes_of_new();
-        let is_read_only = attributes.contains(Attributes::MOUNT_ATTR_RDONLY);
         if self.is_read_only_later(options) {
             attributes -= Attributes::MOUNT_ATTR_RDONLY;
         }
@@ -95,7 +93,9 @@ impl NewFileSystem {
             context.set("source", self.source.as_str())?;
             words.iter().try_for_each(|word| context.set_word(word))?;
             options.superblock.iter().try_for_each(|name| context.set_flag(name))?;
-            match is_read_only && !WITHOUT_DEVICE.contains(&self.kind.as_str()) {
+            match options.is_read_only()
+                && !WITHOUT_DEVICE.contains(&self.kind.as_str())
+            {
                 true => context.set_flag("ro"),
                 false => Ok(()),
             }

@@ -27,6 +27,8 @@ pub struct BindSource {
     propagation: Option<BindPropagation>,
     /// The mount, once it is made, until it is attached.
     mount: Arc<Mutex<Option<Detached>>>,
+    /// Whether the parent makes the mount, and the child must not make another.
+    is_made_by_parent: bool,
 }
 
 /// Whether mounts that are made later below the source of a bind mount appear below its
@@ -67,6 +69,26 @@ impl BindSource {
     /// Tells whether mounts of the host are to appear below the target.
     pub(crate) fn propagates(&self) -> bool {
         self.propagation.is_some_and(|it| it != BindPropagation::Private)
+    }
+
+    /// Makes the parent's mount the only one: its owners are mapped, for which the child
+    /// has no right.
+    pub(crate) fn set_made_by_parent(&mut self) {
+        self.is_made_by_parent = true;
+    }
+
+    /// Tells whether the child must use the mount that the parent has made.
+    pub(crate) fn is_made_by_parent(&self) -> bool {
+        self.is_made_by_parent
+    }
+
+    /// Works on the mount that is kept.
+    pub(crate) fn with_kept(
+        &self,
+        work: impl FnOnce(&Detached) -> Result<()>,
+    ) -> Result<()> {
+        let kept = self.mount.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().map_or(Ok(()), work)
     }
 
     fn identify(&self) -> Result<Identity> {
@@ -137,7 +159,13 @@ impl BindSource {
 impl<P: AsRef<Path>> From<P> for BindSource {
     fn from(path: P) -> Self {
         let path = path.as_ref().into();
-        BindSource { path, found: None, propagation: None, mount: Arc::default() }
+        BindSource {
+            path,
+            found: None,
+            propagation: None,
+            mount: Arc::default(),
+            is_made_by_parent: false,
+        }
     }
 }
 

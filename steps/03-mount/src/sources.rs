@@ -67,14 +67,20 @@ pub fn find_sources(requests: &mut [impl Sourced]) -> Result<()> {
 /// The kernel's, from open_tree(2) and mount_setattr(2).
 pub fn copy_sources(requests: &[impl Sourced]) -> Result<()> {
     for_each_source(requests, |source, recursion| {
-        let mount = source.bind_here(recursion)?;
-        match source.propagates() {
-            true => mount.make_slave()?,
-            false => mount.make_private()?,
-        }
-        source.keep(mount);
-        Ok(())
+        // One that the parent must make is made already.
+        if source.is_made_by_parent() { Ok(()) } else { copy_source(source, recursion) }
     })
+}
+
+/// In the parent: makes the bind mount of one source.
+pub(crate) fn copy_source(source: &BindSource, recursion: Recursion) -> Result<()> {
+    let mount = source.bind_here(recursion)?;
+    match source.propagates() {
+        true => mount.make_slave()?,
+        false => mount.make_private()?,
+    }
+    source.keep(mount);
+    Ok(())
 }
 
 /// In the child, before its mounts are isolated: makes the bind mounts below which
@@ -103,6 +109,9 @@ pub fn bind_sources(requests: &[impl Sourced]) -> Result<()> {
 }
 
 fn bind_in_child(source: &BindSource, recursion: Recursion) -> Result<()> {
+    if source.is_made_by_parent() {
+        return Ok(());
+    }
     let mount = match (source.take(), source.bind_here(recursion)) {
         // A mount that the child makes itself is preferred: no process inside can clear
         // the attributes that such a mount has from the host.

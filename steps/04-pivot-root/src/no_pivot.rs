@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kit::Hint;
 use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, MsFlags, umount2};
 use nix::unistd::{chdir, chroot, fchdir};
-use rustix::fs::statfs;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use crate::root::Root;
 
@@ -24,8 +24,8 @@ impl Root {
     /// The kernel's, from umount2(2) and chroot(2).
     pub fn enter_by_chroot(self) -> Result<()> {
         let fully_visible = kernel_mounts(&read_mountinfo()?);
-        for path in fully_visible.iter().rev() {
-            hide(path)?;
+        for (id, path) in fully_visible.iter().rev() {
+            hide(*id, path)?;
         }
         kit::call("enter it, for chroot(.)", "fchdir", &self.name, || {
             fchdir(&self.mount)
@@ -42,14 +42,14 @@ fn read_mountinfo() -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Returns the mount points of the host's /proc and /sys: proc_pid_mountinfo(5). The
-/// container's are behind the mount over `/`, and are not reached by these paths.
-fn kernel_mounts(mountinfo: &str) -> Vec<PathBuf> {
+/// Returns the ids and the mount points of all /proc and /sys: proc_pid_mountinfo(5).
+fn kernel_mounts(mountinfo: &str) -> Vec<(u64, PathBuf)> {
     let kernel_mount = |line: &str| {
         let (mount, file_system) = line.split_once(" - ")?;
         let kind = file_system.split(' ').next()?;
-        let path = mount.split(' ').nth(4)?;
-        matches!(kind, "proc" | "sysfs").then(|| PathBuf::from(unescaped(path)))
+        let id = mount.split(' ').next()?.parse().ok()?;
+        let path = PathBuf::from(unescaped(mount.split(' ').nth(4)?));
+        matches!(kind, "proc" | "sysfs").then_some((id, path))
     };
     mountinfo.lines().filter_map(kernel_mount).collect()
 }
@@ -63,10 +63,11 @@ fn unescaped(path: &str) -> String {
 
 /// Unmounts a file system of the host, or covers it where it cannot be unmounted: in a
 /// user namespace the host's mounts are locked together.
-fn hide(path: &Path) -> Result<()> {
-    // A path that is behind another mount, the container's root for one, is not there.
-    match statfs(path) {
-        Ok(found) if is_kernel_magic(found.f_type) => {}
+fn hide(id: u64, path: &Path) -> Result<()> {
+    // The container's own mounts are on the mount over `/`, and the same paths lead to
+    // the host's below it.
+    match statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID) {
+        Ok(found) if found.stx_mnt_id == id => {}
         _ => return Ok(()),
     }
     let shown = path.display();
@@ -82,7 +83,13 @@ fn hide(path: &Path) -> Result<()> {
         {
             let flags = MsFlags::empty();
             kit::call("it cannot be unmounted: cover it", "mount", shown, || {
-                mount(Some("tmpfs"), path, Some("tmpfs"), flags, Some("size=0"))
+                nix::mount::mount(
+                    Some("tmpfs"),
+                    path,
+                    Some("tmpfs"),
+                    flags,
+                    Some("size=0"),
+                )
             })
             .hint("--no-pivot needs the host's /proc and /sys out of the way")
         }
@@ -90,9 +97,16 @@ fn hide(path: &Path) -> Result<()> {
     }
 }
 
-fn is_kernel_magic(magic: rustix::fs::FsWord) -> bool {
-    magic == rustix::fs::PROC_SUPER_MAGIC || magic == SYSFS_MAGIC
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// linux/magic.h
-const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+    #[test]
+    fn mounts_of_the_kernel_are_found_in_mountinfo() {
+        let mountinfo = "21 26 0:19 / /sys rw - sysfs sysfs rw\n\
+                         22 26 0:20 / /a\\040b rw shared:1 - proc proc rw\n\
+                         23 26 0:21 / /dev rw - tmpfs proc rw\n";
+        let found = [(21, "/sys".into()), (22, "/a b".into())];
+        assert_eq!(kernel_mounts(mountinfo), found);
+    }
+}

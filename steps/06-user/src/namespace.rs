@@ -1,13 +1,10 @@
 //! The user namespace: clone3 makes it with the child, and the parent writes its maps.
 
-use std::fs::File;
 use std::os::fd::AsFd;
 
 use anyhow::Result;
 use exec::CloneFlags;
-use kit::Hint;
 use mount::{Detached, Request, Sourced};
-use nix::errno::Errno;
 use nix::unistd::Pid;
 use pivot_root::{Root, RootView, Rootfs};
 
@@ -16,6 +13,7 @@ use crate::exposure;
 use crate::helpers::Helpers;
 use crate::id_map::IdMap;
 use crate::pipes;
+use crate::process_maps::{open_namespace, write, write_both};
 
 /// The ids of a container: the host's, or those of a user namespace.
 #[derive(Clone, Debug)]
@@ -237,28 +235,4 @@ pub fn open_root(
         Some(view) => Root::from_view(view, rootfs.access, requests),
         None => Root::open(rootfs, requests),
     }
-}
-
-fn open_namespace(child: Pid) -> Result<File> {
-    let path = format!("/proc/{child}/ns/user");
-    kit::call("its id maps, for an idmapped mount", "open", &path, || File::open(&path))
-}
-
-fn write_both(child: Pid, uids: &IdMap, gids: &IdMap) -> Result<()> {
-    write(child, "uid_map", &uids.lines())?;
-    write(child, "gid_map", &gids.lines())
-}
-
-fn write(child: Pid, file: &str, text: &str) -> Result<()> {
-    let why = match file {
-        "setgroups" => "an ordinary user's gid_map needs it",
-        "uid_map" => "map its user ids",
-        _ => "map its group ids",
-    };
-    let path = format!("/proc/{child}/{file}");
-    let operands = format!("{path}, {}", text.trim_end().replace('\n', "; "));
-    kit::call(why, "write", operands, || std::fs::write(&path, text)).hint_on(
-        Errno::EPERM,
-        "`doctor` of this step says what forbids user namespaces here",
-    )
 }

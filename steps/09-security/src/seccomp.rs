@@ -36,4 +36,5 @@ pub use instruction::Instruction;
 pub use interpreter::{SyscallData, run, run_counted};
 pub use profile::{Action, Comparison, Condition, Flags, Listener, Profile, Rule};
 pub use show::table;
+pub use syscalls::{name as syscall_name, number as syscall_number};
 pub use verdict::{Question, verdict};

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::log::Log;
+use crate::required;
 
 /// The name of the configuration in a bundle.
 pub(crate) const CONFIG: &str = "config.json";
@@ -42,7 +43,9 @@ impl Bundle {
         let path = directory.join(CONFIG);
         let text = read(&path).hint("`10-runtime spec` writes one")?;
         let spec = parse(&text, log).with_context(|| path.display().to_string())?;
+        required::check(&serde_json::from_slice(&text)?)?;
         check_version(&spec)?;
+        check_annotations(&spec)?;
         Ok(Bundle { directory, spec, text })
     }
 }
@@ -118,17 +121,35 @@ fn spell_flags(flags: &mut Value) {
     }
 }
 
-/// Refuses a configuration of another major version:
-/// <https://github.com/opencontainers/runtime-spec/blob/main/config.md#specification-version>
+/// Refuses a configuration of another major version, or of something that is no
+/// version: <https://semver.org>.
 fn check_version(spec: &Spec) -> Result<()> {
     let version = spec.version();
-    match version.split('.').map(str::parse::<u64>).next() {
-        Some(Ok(1)) => Ok(()),
-        _ => {
-            let what = format!("ociVersion {version:?}: this runtime knows 1.x");
-            Err(Failure::new(what).with_kind(FailureKind::Usage).into())
-        }
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let is_number = |text: &str| {
+        let is_padded = text.len() > 1 && text.starts_with('0');
+        !is_padded && text.parse::<u32>().is_ok()
+    };
+    let numbers: Vec<_> = core.split('.').collect();
+    match numbers[..] {
+        ["1", minor, patch] if is_number(minor) && is_number(patch) => Ok(()),
+        _ => Err(invalid(format_args!(
+            "ociVersion {version:?}: this runtime knows 1.x.y"
+        ))),
     }
+}
+
+/// Refuses an annotation without a name:
+/// <https://github.com/opencontainers/runtime-spec/blob/main/config.md#annotations>
+fn check_annotations(spec: &Spec) -> Result<()> {
+    match spec.annotations().as_ref().is_some_and(|all| all.contains_key("")) {
+        true => Err(invalid("annotations: a key is empty")),
+        false => Ok(()),
+    }
+}
+
+fn invalid(what: impl std::fmt::Display) -> anyhow::Error {
+    Failure::new(what).with_kind(FailureKind::Usage).into()
 }
 
 #[cfg(test)]

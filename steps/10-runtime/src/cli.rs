@@ -162,18 +162,16 @@ impl Verb {
 }
 
 /// Gives a failure the exit code of its verb, and the words by which engines recognize
-/// a missing command.
+/// a missing command and one that is not executable.
 fn for_engines(failure: Failure, verb: &Verb) -> Failure {
-    const NOT_FOUND: u8 = 127;
     let text = failure.to_string();
     let hint = failure.hint_text().map(String::from);
     let mut code = failure.exit_code();
-    let known = ["No such file", "executable file not found"];
-    let failure = match code == NOT_FOUND && !known.iter().any(|it| text.contains(it)) {
-        true => {
-            Failure::new(format_args!("{text}: executable file not found in $PATH"))
+    let failure = match words_of(code) {
+        Some(words) if !text.contains(words) => {
+            Failure::new(format_args!("{text}: {words}"))
         }
-        false => failure,
+        _ => failure,
     };
     if !matches!(verb, Verb::Run(_) | Verb::Exec(_)) {
         code = 1;
@@ -182,6 +180,16 @@ fn for_engines(failure: Failure, verb: &Verb) -> Failure {
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
+    }
+}
+
+/// Returns the words in which Podman and Docker search for the reason of an exit code.
+/// They are Go's, and case matters.
+fn words_of(code: u8) -> Option<&'static str> {
+    match code {
+        126 => Some("permission denied"),
+        127 => Some("executable file not found in $PATH"),
+        _ => None,
     }
 }
 

@@ -22,6 +22,7 @@ mod listener;
 mod log;
 mod outside;
 mod plan;
+mod required;
 mod state;
 mod sys;
 

@@ -73,7 +73,8 @@ fn started(
     let cgroup = Cgroup::at(&plan.cgroup, &plan.resources)?; // 05: its limits
     let listener = Connection::of(&plan.process)?; // 09: of system calls
     let namespaces = &plan.namespaces;
-    namespaces.ids.copy_sources(&plan.files.mounts)?; // 06: those of root alone
+    let files = &plan.files;
+    files.copy_sources(&namespaces.ids)?; // 06: those that only we can make
     let mut spawn = Spawn::new(namespaces.new)
         .job(Job::Session)
         .on_parent_death(way.on_parent_death)
@@ -81,7 +82,8 @@ fn started(
         .before_start(|child| {
             note(plan, run_dir, state, child)?; // for later commands
             plan.process.prepare(child)?; // 09: what only we may set
-            namespaces.ids.write(child, []) // 06: its ids outside
+            namespaces.ids.write(child, [])?; // 06: its ids outside
+            files.id_maps.map_as_inside(&files.mounts, child) // 06: and of its files
         })
         .at_sync_point(|_| {
             let state = hook_state(state, Status::Creating);

@@ -3,6 +3,7 @@
 mod cgroup;
 mod devices;
 pub(crate) mod files;
+mod id_maps;
 mod mounts;
 mod namespaces;
 pub(crate) mod process;
@@ -60,6 +61,10 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
     refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &helpers())?;
+    let names = [
+        name("hostname", spec.hostname().as_deref(), &namespaces)?,
+        name("domainname", spec.domainname().as_deref(), &namespaces)?,
+    ];
     let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
     let resources = resources::plan(linux.resources().as_ref())?;
     Ok(Plan {
@@ -75,8 +80,8 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
         files,
         sysctls: sysctls(&linux, &namespaces)?,
         namespaces,
-        hostname: name("hostname", spec.hostname().as_deref())?,
-        domainname: name("domainname", spec.domainname().as_deref())?,
+        hostname: names[0].clone(),
+        domainname: names[1].clone(),
         keyring,
         cgroup: cgroup::plan(&linux, id.as_str(), &resources)?,
         resources,
@@ -126,9 +131,20 @@ fn paths(section: &Option<Vec<String>>) -> Vec<PathBuf> {
     section.iter().flatten().map(PathBuf::from).collect()
 }
 
-fn name(section: &str, name: Option<&str>) -> Result<Option<HostName>> {
-    let name = name.filter(|name| !name.is_empty()).map(HostName::of_config);
-    name.transpose().map_err(|why| invalid(format_args!("{section}: {why}")))
+/// Makes a name of the UTS namespace. Without a namespace of the container's own it
+/// would be the host's.
+fn name(
+    section: &str,
+    name: Option<&str>,
+    namespaces: &Namespaces,
+) -> Result<Option<HostName>> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+    if !namespaces.has(uts::NAMESPACE) {
+        let what = "without a UTS namespace of the container it would be the host's";
+        return Err(invalid(format_args!("{section}: {what}")));
+    }
+    let name = HostName::of_config(name);
+    name.map(Some).map_err(|why| invalid(format_args!("{section}: {why}")))
 }
 
 fn helpers() -> Helpers {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use rustix::thread::CapabilitySet;
 use security::seccomp::{
-    Action, Arch, Host, KernelVersion, compile, default_profile, parse,
+    Action, Arch, Host, Instruction, KernelVersion, compile, default_profile, parse,
 };
 use serde_json::Value;
 
-use super::calls::{assert_same, boundaries};
+use super::calls::{Difference, boundaries, compare};
 use super::libseccomp::{self, Input};
 
 const REFERENCE: &str = "/usr/share/containers/seccomp.json";
@@ -62,8 +62,8 @@ fn the_default_profile_decides_every_call_as_the_one_of_containers_common() {
     for host in hosts() {
         let theirs = resolved(&json, &host).filter().unwrap();
         let ours = compile(&default_profile(&host)).unwrap();
-        let compared = assert_same(ours.instructions(), &theirs, &values());
-        assert!(compared > 10_000, "{compared} calls were compared");
+        let compared = same(ours.instructions(), &theirs);
+        assert!(compared > 5_000, "{compared} calls were compared");
     }
 }
 
@@ -73,7 +73,17 @@ fn the_profile_of_containers_common_compiles_to_the_same_as_with_libseccomp() {
     for host in hosts() {
         let theirs = resolved(&json, &host).filter().unwrap();
         let ours = compile(&parse(&json, &host).unwrap()).unwrap();
-        assert_same(ours.instructions(), &theirs, &values());
+        same(ours.instructions(), &theirs);
+    }
+}
+
+#[track_caller]
+fn same(ours: &[Instruction], theirs: &[Instruction]) -> usize {
+    match compare(ours, theirs, &values()) {
+        Ok(count) => count,
+        Err(Difference { call, ours, theirs }) => {
+            panic!("ours: {ours}, theirs: {theirs}, for {call:#x?}")
+        }
     }
 }
 

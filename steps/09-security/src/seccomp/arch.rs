@@ -28,6 +28,16 @@ pub enum Width {
     Bits64,
 }
 
+impl Width {
+    /// Returns the bits that count.
+    pub fn bits(self) -> u64 {
+        match self {
+            Width::Bits32 => u64::from(u32::MAX),
+            Width::Bits64 => u64::MAX,
+        }
+    }
+}
+
 impl Arch {
     /// Every architecture, in the order of the table of system calls.
     pub const ALL: [Arch; 5] =

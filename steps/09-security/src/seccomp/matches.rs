@@ -12,7 +12,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
-use super::arch::{Arch, X32_BIT};
+use super::arch::{Arch, Width, X32_BIT};
 use super::multiplexed::multiplexed;
 use super::profile::{Action, Comparison, Condition, Profile, Rule};
 use super::syscalls;
@@ -53,7 +53,7 @@ impl Matches {
             }
         }
         for of_call in matches.by_number.values_mut() {
-            sort(of_call);
+            sort(of_call, arch.width());
         }
         matches
     }
@@ -71,7 +71,7 @@ impl Matches {
         if rule.action == profile.default_action {
             return;
         }
-        for conditions in alternatives(&rule.conditions) {
+        for conditions in alternatives(&rule.conditions, arch.width()) {
             let it = Match { action: rule.action, conditions, rule: index };
             let direct = number.map(|number| (number, it.clone()));
             let shared = multiplexed(arch, name).and_then(|(call, operation)| {
@@ -86,14 +86,23 @@ impl Matches {
 
 /// Returns the lists of conditions of which one must hold. If a rule has two conditions on
 /// one argument, each of its conditions is enough, as in runc; otherwise all must hold.
-fn alternatives(conditions: &[Condition]) -> Vec<Vec<Condition>> {
+fn alternatives(conditions: &[Condition], width: Width) -> Vec<Vec<Condition>> {
     let mut sorted = conditions.to_vec();
     sorted.sort_by_key(|it| it.argument);
     let is_double = |pair: &[Condition]| pair[0].argument == pair[1].argument;
     match sorted.windows(2).any(is_double) {
         true => conditions.iter().map(|it| vec![*it]).collect(),
-        false => vec![sorted],
+        false => {
+            sorted.retain(|it| !always_holds(it, width));
+            vec![sorted]
+        }
     }
+}
+
+/// Returns whether a condition looks at no bit.
+fn always_holds(condition: &Condition, width: Width) -> bool {
+    matches!(condition.comparison, Comparison::MaskedEqual { mask, .. }
+        if mask & width.bits() == 0)
 }
 
 /// Replaces the condition on the first argument.
@@ -104,29 +113,30 @@ fn with_operation(mut it: Match, operation: u64) -> Match {
     it
 }
 
-fn sort(of_call: &mut Vec<Match>) {
+fn sort(of_call: &mut Vec<Match>, width: Width) {
     match of_call.iter().position(|it| it.conditions.is_empty()) {
         Some(first) => *of_call = vec![of_call.swap_remove(first)],
-        None => of_call.sort_by(|a, b| order(&a.conditions, &b.conditions)),
+        None => of_call.sort_by(|a, b| order(&a.conditions, &b.conditions, width)),
     }
 }
 
 /// Compares two lists of conditions by the first in which they differ.
-fn order(a: &[Condition], b: &[Condition]) -> Ordering {
-    let keys = |list: &[Condition]| list.iter().map(key).collect::<Vec<_>>();
+fn order(a: &[Condition], b: &[Condition], width: Width) -> Ordering {
+    let keys =
+        |list: &[Condition]| list.iter().map(|it| key(it, width)).collect::<Vec<_>>();
     let (a, b) = (keys(a), keys(b));
     let differ = a.iter().zip(&b).find(|(a, b)| a != b);
-    // A longer list of the same conditions is the more special one.
-    differ.map_or(b.len().cmp(&a.len()), |(a, b)| a.cmp(b))
+    // A longer list that begins with the same conditions is never reached.
+    differ.map_or(a.len().cmp(&b.len()), |(a, b)| a.cmp(b))
 }
 
 /// Returns a key by which the condition that is tried first is the smallest.
-fn key(condition: &Condition) -> (Reverse<u8>, u8, Reverse<u64>) {
+fn key(condition: &Condition, width: Width) -> (Reverse<u8>, u8, Reverse<u64>) {
     let (group, value) = match condition.comparison {
         Comparison::Equal(value) | Comparison::NotEqual(value) => (0, value),
         Comparison::MaskedEqual { mask, value } => (0, mask & value),
         Comparison::Less(value) | Comparison::LessOrEqual(value) => (1, !value),
         Comparison::Greater(value) | Comparison::GreaterOrEqual(value) => (2, value),
     };
-    (Reverse(condition.argument), group, Reverse(value))
+    (Reverse(condition.argument), group, Reverse(value & width.bits()))
 }

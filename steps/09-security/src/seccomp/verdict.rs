@@ -106,10 +106,7 @@ fn by_rules(profile: &Profile, call: &Question) -> (Option<Action>, String) {
 impl Condition {
     /// Returns whether the condition holds for these arguments.
     pub fn holds(&self, arguments: &[u64; 6], width: Width) -> bool {
-        let bits = match width {
-            Width::Bits32 => u64::from(u32::MAX),
-            Width::Bits64 => u64::MAX,
-        };
+        let bits = width.bits();
         let argument = arguments[usize::from(self.argument)] & bits;
         match self.comparison {
             Comparison::NotEqual(value) => argument != value & bits,

@@ -3,13 +3,16 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use cgroups::Cgroup;
+use cgroups::{Cgroup, ViewAccess};
 use exec::CloneFlags;
 use kit::Result;
-use mount::{Entry, ReadOnlyLater};
+use mount::inside::TargetKind;
+use mount::{Cover, Entry, ReadOnlyLater};
 use oci_spec::runtime::{Linux, Spec};
 use pivot_root::{Access, DeviceNode, Root, RootPropagation, Rootfs};
+use user::Ids;
 
+use crate::plan::id_maps::IdMaps;
 use crate::plan::{Namespaces, devices, invalid, mounts, root};
 
 /// The files that a container sees.
@@ -21,6 +24,8 @@ pub(crate) struct Files {
     pub propagation: RootPropagation,
     /// Its mounts, in the order of config.json.
     pub mounts: Vec<Entry>,
+    /// The id maps of its idmapped mounts.
+    pub id_maps: IdMaps,
     /// Its device nodes; None if its /dev is a bind mount.
     pub devices: Option<Vec<DeviceNode>>,
     /// The way into its root file system.
@@ -56,15 +61,25 @@ impl Files {
         root::check_mount_label(linux)?;
         let propagation = root::propagation(linux)?;
         let mounts = spec.mounts().as_deref().unwrap_or_default();
-        let mounts = mounts::mounts(mounts, bundle, propagation.of_sources())?;
+        let mut entries = mounts::mounts(mounts, bundle, propagation.of_sources())?;
         let nodes = linux.devices().as_deref().unwrap_or_default();
         Ok(Files {
             rootfs: root::rootfs(spec, bundle)?,
-            devices: devices::devices(nodes, &mounts)?,
+            id_maps: IdMaps::plan(mounts, &mut entries, namespaces)?,
+            devices: devices::devices(nodes, &entries)?,
             propagation,
-            mounts,
+            mounts: entries,
             way_in: WayIn::PivotRoot,
         })
+    }
+
+    /// In the runtime, before the clone: makes the bind mounts that only we may make.
+    ///
+    /// # Errors
+    /// As [`Ids::copy_sources`] and [`IdMaps::copy_sources`].
+    pub fn copy_sources(&self, ids: &Ids) -> Result<()> {
+        ids.copy_sources(&self.mounts)?;
+        self.id_maps.copy_sources(&self.mounts)
     }
 
     /// Makes the mounts, and then the devices on them.
@@ -77,13 +92,7 @@ impl Files {
         cgroup: &Cgroup,
     ) -> Result<ReadOnlyLater> {
         let later = pivot_root::mount_entries(root, &self.mounts, |entry| {
-            match entry.target == Path::new("/sys/fs/cgroup") {
-                true => cgroup.show_in(root),
-                false => Err(invalid(format_args!(
-                    "mount on {}: a cgroup is mounted on /sys/fs/cgroup",
-                    entry.target.display()
-                ))),
-            }
+            mount_cgroup(root, entry, cgroup)
         })?;
         if let Some(devices) = &self.devices {
             pivot_root::make_devices(root, devices)?;
@@ -108,4 +117,15 @@ impl Files {
             Access::ReadWrite => Ok(()),
         }
     }
+}
+
+/// Mounts the container's cgroup, writable unless config.json says `ro`. In it the
+/// container can change only what is below.
+fn mount_cgroup(root: BorrowedFd<'_>, entry: &Entry, cgroup: &Cgroup) -> Result<()> {
+    entry.open_target(root, Cover::Kernel, TargetKind::Directory)?;
+    let access = match entry.options.is_read_only() {
+        true => ViewAccess::ReadOnly,
+        false => ViewAccess::ReadWrite,
+    };
+    cgroup.mount_at(root, &entry.target.to_string_lossy(), access)
 }

@@ -57,7 +57,8 @@ const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);
 fn every_operator_compares_all_64_bits() {
     let value = 0x1_0000_0005u64;
     let others = [0, 4, 5, 6, value - 1, value, value + 1, 0x2_0000_0000, u64::MAX];
-    let is: [(&str, fn(u64, u64) -> bool); 6] = [
+    type Holds = fn(u64, u64) -> bool;
+    let operators: [(&str, Holds); 6] = [
         ("NE", |a, b| a != b),
         ("LT", |a, b| a < b),
         ("LE", |a, b| a <= b),
@@ -65,7 +66,7 @@ fn every_operator_compares_all_64_bits() {
         ("GE", |a, b| a >= b),
         ("GT", |a, b| a > b),
     ];
-    for (op, holds) in is {
+    for (op, holds) in operators {
         let filter = filter("ERRNO", &rule("kill", "ALLOW", &arg(1, op, value, 0)));
         for other in others {
             let expected = if holds(other, value) { Action::Allow } else { EPERM };

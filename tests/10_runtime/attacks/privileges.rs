@@ -1,0 +1,146 @@
+//! Rights that a command must not have.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use serde_json::json;
+
+use crate::conformance::bundle::{Bundle, ID};
+
+/// Makes a bundle whose container waits.
+fn waiting() -> Option<Bundle> {
+    let bundle = Bundle::of_script("echo up; exec sleep 1000")?;
+    bundle.started();
+    bundle.wait_for_output("up");
+    Some(bundle)
+}
+
+const NONE: &str = "0000000000000000";
+
+/// CVE-2022-29162: runc gave the commands of `exec --cap` inheritable capabilities.
+#[test]
+fn no_command_has_inheritable_capabilities() {
+    let Some(bundle) = waiting() else { return };
+    let show = ["grep", "CapInh", "/proc/self/status"];
+    for options in [&[][..], &["--cap", "CAP_NET_RAW"], &["--user", "1000"]] {
+        bundle.exec(options, &show).assert_stdout(&format!("CapInh:\t{NONE}"));
+    }
+    bundle.call(&["delete", "--force", ID]).exits(0);
+    let mut bundle = bundle;
+    let found = bundle.stdout_of("grep CapInh /proc/self/status");
+    assert_eq!(found, format!("CapInh:\t{NONE}"));
+}
+
+/// CVE-2022-27650: crun gave an ordinary user's command capabilities.
+#[test]
+fn a_command_of_an_ordinary_user_has_no_capabilities() {
+    let Some(bundle) = waiting() else { return };
+    let sets =
+        "for set in CapInh CapPrm CapEff CapAmb; do grep $set /proc/self/status; done";
+    let expected =
+        ["CapInh", "CapPrm", "CapEff", "CapAmb"].map(|set| format!("{set}:\t{NONE}"));
+    for user in ["1000", "1000:2000", "1000:0", "0001000"] {
+        let ran = bundle.exec(&["--user", user], &["sh", "-c", sets]);
+        if user == "0001000" && ran.code != 0 {
+            continue; // refused is safe, too
+        }
+        ran.assert_stdout(&expected.join("\n"));
+    }
+}
+
+/// CVE-2026-30892: crun took a user that it could not parse for another one.
+#[test]
+fn the_user_of_exec_is_the_one_that_is_asked_for_or_refused() {
+    let Some(bundle) = waiting() else { return };
+    let show = ["sh", "-c", "echo $(id -u):$(id -g)"];
+    for (user, expected) in
+        [("0", "0:0"), ("1", "1:0"), ("1000:2000", "1000:2000"), ("0:5", "0:5")]
+    {
+        bundle.exec(&["--user", user], &show).assert_stdout(expected);
+    }
+    for user in [
+        ":",
+        "1000:",
+        ":1000",
+        "-1",
+        "1000:-1",
+        "4294967295",
+        "4294967296",
+        "0x3e8",
+        "1e3",
+        "1000:2000:3000",
+        " 1000",
+        "1000 ",
+        "1,2",
+        "99999999999999999999",
+        "nosuchuser",
+    ] {
+        let ran = bundle.exec(&[&format!("--user={user}")], &show);
+        assert_ne!(ran.code, 0, "{user:?}: {ran:?}");
+        assert_eq!(ran.out, "", "{user:?}");
+    }
+}
+
+/// CVE-2022-36109: a file that is closed to a group must stay closed to a process that
+/// leaves that group by setgid.
+#[test]
+fn the_groups_are_those_of_the_configuration_and_none_of_the_runtime() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let closed = bundle.rootfs().join("closed");
+    fs::write(&closed, "x").unwrap();
+    chown(&closed, Some(0), Some(2000)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o604)).unwrap();
+    bundle.starter = ["setpriv", "--groups=7,8"].map(Into::into).into();
+    let script =
+        "grep Groups /proc/self/status; cat /closed 2> /dev/null || echo refused";
+    for (additional, expected) in
+        [(json!([2000]), "Groups:\t2000 \nrefused"), (json!([]), "Groups:\t \nrefused")]
+    {
+        bundle.config["process"]["user"] =
+            json!({ "uid": 1000, "gid": 2000, "additionalGids": additional });
+        assert_eq!(bundle.stdout_of(script), expected);
+    }
+}
+
+/// The capabilities of `exec` are at most those of the container.
+#[test]
+fn a_command_that_joins_has_the_limits_of_the_container() {
+    let Some(mut bundle) = Bundle::of_script("echo up; exec sleep 1000") else {
+        return;
+    };
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO" }],
+    });
+    bundle.config["linux"]["resources"]["pids"] = json!({ "limit": 20 });
+    bundle.started();
+    bundle.wait_for_output("up");
+    let script = "grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/self/status
+        mkdir /x 2> /dev/null || echo refused; cat /proc/self/cgroup > /dev/null
+        diff /proc/1/cgroup /proc/self/cgroup && echo one cgroup
+        for kind in cgroup ipc mnt net pid uts; do
+            [ $(readlink /proc/self/ns/$kind) = $(readlink /proc/1/ns/$kind) ] || echo $kind
+        done
+        grep open /proc/self/limits";
+    let ran = bundle.exec(&[], &["sh", "-c", script]);
+    ran.exits(0);
+    let limits = bundle.exec(&[], &["cat", "/proc/1/limits", "/proc/1/status"]);
+    let of = |text: &str, name: &str| -> String {
+        text.lines().find(|line| line.starts_with(name)).unwrap_or_default().into()
+    };
+    for name in ["CapBnd", "NoNewPrivs", "Seccomp:", "Max open"] {
+        assert_eq!(of(&ran.out, name), of(&limits.out, name), "{ran:?}");
+    }
+    let told: Vec<_> = ran.out.lines().skip(3).take(2).collect();
+    assert_eq!(told, ["refused", "one cgroup"], "{ran:?}");
+}
+
+/// CVE-2023-25809: without a cgroup namespace the host's cgroups were writable.
+#[test]
+fn the_cgroups_of_the_host_are_read_only_without_a_cgroup_namespace() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    bundle.remove_namespace("cgroup");
+    let script = "for dir in /sys/fs/cgroup /sys/fs/cgroup/*; do
+        mkdir $dir/kiste-attack 2> /dev/null && echo $dir; done; :";
+    assert_eq!(bundle.stdout_of(script), "");
+}
