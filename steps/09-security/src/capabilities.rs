@@ -13,14 +13,14 @@ use crate::capability_set::{Capability, CapabilitySet};
 pub struct Capabilities {
     /// The limit: no exec gives the process a capability that is not in it.
     pub bounding: CapabilitySet,
-    /// Those that the kernel checks.
+    /// The capabilities that the kernel checks.
     pub effective: CapabilitySet,
-    /// Those that the process may make effective.
+    /// The capabilities that the process may make effective.
     pub permitted: CapabilitySet,
-    /// Those that an exec may pass on to a program with file capabilities. Empty unless
-    /// config.json asks for some (CVE-2022-24769).
+    /// The capabilities that an exec may pass on to a program with file capabilities.
+    /// Empty unless config.json asks for some (CVE-2022-24769).
     pub inheritable: CapabilitySet,
-    /// Those that an exec of any program passes on.
+    /// The capabilities that an exec of any program passes on.
     pub ambient: CapabilitySet,
 }
 
