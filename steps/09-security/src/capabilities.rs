@@ -17,8 +17,8 @@ pub struct Capabilities {
     pub effective: CapabilitySet,
     /// The capabilities that the process may make effective.
     pub permitted: CapabilitySet,
-    /// The capabilities that an exec may pass on to a program with file capabilities.
-    /// Empty unless config.json asks for some (CVE-2022-24769).
+    /// The capabilities that an exec may pass on to a program with file capabilities. Empty unless
+    /// config.json asks for some (CVE-2022-24769).
     pub inheritable: CapabilitySet,
     /// The capabilities that an exec of any program passes on.
     pub ambient: CapabilitySet,

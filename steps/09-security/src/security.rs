@@ -19,7 +19,7 @@ use crate::oom_score_adj::OomScoreAdj;
 use crate::rlimits::{self, Rlimit};
 use crate::sysctls::Sysctl;
 
-/// The rights and the limits of a container.
+/// The rights of a container.
 #[derive(Clone, Debug)]
 pub struct Security {
     /// The rights of the command when it runs as root.
@@ -47,7 +47,7 @@ pub struct Security {
 /// The devices that a container may open or make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceAccessRule {
-    /// The devices of every container, and those that its options name.
+    /// The devices of every container, and those of its options.
     Listed,
     /// Every device of the host.
     All,
