@@ -31,8 +31,8 @@ enum Cli {
     /// Create, list and remove networks
     #[command(subcommand)]
     Network(network::NetworkCommand),
-    /// Draw the host, its bridges and their containers
-    Show(network::DirArgs),
+    /// Print a seccomp profile, or its verdict on a system call
+    Show(security::cli::Show),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(network::GcArgs),
     /// Answer DNS questions about the names of a network (started by `run`)
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
             Cli::Run(args) => run(&args),
             Cli::Image(command) => command.run(),
             Cli::Network(command) => command.run(),
-            Cli::Show(args) => args.show(),
+            Cli::Show(args) => args.run(),
             Cli::Gc(args) => args.run(),
             Cli::DnsResponder(args) => args.run(),
             Cli::Doctor(args) => doctor::run(
