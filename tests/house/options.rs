@@ -18,6 +18,8 @@ const OTHERS: &[&str] = &[
     "--user",
     "--scope",
     "--from",
+    // show
+    "--arch",
     // network create
     "--mtu",
     "--ipv6",
