@@ -18,6 +18,8 @@ mod engines;
 mod exec;
 #[path = "10_runtime/files.rs"]
 mod files;
+#[path = "10_runtime/help.rs"]
+mod help;
 #[path = "10_runtime/killed.rs"]
 mod killed;
 #[path = "10_runtime/log.rs"]

@@ -6,6 +6,7 @@ mod events;
 mod exec;
 mod features;
 mod kill;
+mod lesson;
 mod list;
 mod pause;
 mod ps;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use kit::{Failure, Result, program};
 
+use crate::cli::lesson::LESSON;
 use crate::log::{Format, Log};
 use crate::plan::CgroupManager;
 
@@ -136,7 +138,7 @@ pub fn main() -> ExitCode {
         if std::env::args_os().any(|it| STARTING.iter().any(|verb| it == *verb)) {
             mount::protect_program()?;
         }
-        let Cli { global, verb } = Cli::parse();
+        let Cli { global, verb } = LESSON.parse();
         let log = global.log();
         verb.run(&global).map_err(|error| {
             let failure = for_engines(Failure::of(&error), &verb);
