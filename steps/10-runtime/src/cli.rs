@@ -51,7 +51,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// The form of the lines in the log
-    #[arg(long, default_value = "text")]
+    #[arg(long, value_name = "text|json", default_value = "text")]
     log_format: Format,
     /// Accepted as runc does; `--explain` of a verb says more
     #[arg(long)]

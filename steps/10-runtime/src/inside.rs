@@ -8,15 +8,15 @@ use cgroups::Cgroup;
 use exec::{BeforeExec, Channel, Command, Gate};
 use kit::Result;
 use pid::Pid1;
-use pivot_root::{Root, RootView};
+use pivot_root::RootView;
 use security::{Confinement, Sysctl};
 use user::{Ids, User};
 
 use crate::hooks::Point;
 use crate::listener::Connection;
-use crate::outside::Way;
 use crate::plan::{CgroupNamespace, Plan, Process};
 use crate::state::{State, Status};
+use crate::way::Way;
 
 // ANCHOR: inside
 /// Makes everything that the container sees, and becomes its command.
@@ -42,7 +42,7 @@ pub(crate) fn become_command(
         cgroups::unshare_namespace()?; // 05: its view of cgroups
     }
     set_names(plan)?; // 01: its host name
-    let root = Root::of_view(&view)?; // 04: its /
+    let root = files.open_root(&view)?; // 04: its /
     let later = files.mount(root.as_fd(), cgroup)?; // 04: its mounts and devices
     process.make_workdir(root.as_fd())?; // 04: where the command starts
     write_all(root.as_fd(), &plan.sysctls)?; // 09: settings of its namespaces
@@ -99,7 +99,7 @@ impl End<'_> {
         process.set_label()?; // 09: the security module's, at the exec
         security::set_rlimits(&process.rlimits)?; // 09: its limits
         let rights = &process.confinement;
-        let (capabilities, _) = rights.capabilities.granted()?; // those that we can give
+        let (capabilities, _) = rights.capabilities.granted()?; // if we have them
         let rights = Confinement { capabilities, ..rights.clone() };
         rights.before_user_change()?; // 09: what no exec gives back
         self.ids.become_user(&process.account, parent)?; // 06: becomes that user
@@ -115,7 +115,7 @@ impl End<'_> {
             gate: self.gate,
             confine: Some(&|| {
                 (self.last)()?;
-                rights.confine_with_listener(on_load) // 09: no more rights, only these system calls
+                rights.confine_with_listener(on_load) // 09: and the filter
             }),
         };
         // 02: becomes the command

@@ -16,14 +16,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cgroups::{CgroupPaths, Resources};
-use kit::{Failure, FailureKind, Id, Result};
+use kit::{Id, Result};
 use oci_spec::runtime::{Linux, Spec};
 use security::Sysctl;
-use user::{Helpers, Keyring};
+use user::Keyring;
 use uts::HostName;
 
 use crate::bundle::Bundle;
 use crate::hooks::Hooks;
+pub(crate) use crate::invalid::invalid;
 
 pub(crate) use cgroup::CgroupManager;
 pub(crate) use files::Files;
@@ -66,7 +67,7 @@ pub(crate) fn plan(
     let linux = spec.linux().clone().unwrap_or_default();
     refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
-    let namespaces = namespaces::plan(&linux, &helpers())?;
+    let namespaces = namespaces::plan(&linux, &user::helpers())?;
     let names = [
         name("hostname", spec.hostname().as_deref(), &namespaces)?,
         name("domainname", spec.domainname().as_deref(), &namespaces)?,
@@ -151,13 +152,4 @@ fn name(
     }
     let name = HostName::of_config(name);
     name.map(Some).map_err(|why| invalid(format_args!("{section}: {why}")))
-}
-
-fn helpers() -> Helpers {
-    Helpers::find(&std::env::var_os("PATH").unwrap_or_default())
-}
-
-/// Makes the error for an invalid value in config.json.
-pub(crate) fn invalid(what: impl std::fmt::Display) -> anyhow::Error {
-    Failure::new(what).with_kind(FailureKind::Usage).into()
 }

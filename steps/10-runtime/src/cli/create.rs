@@ -13,9 +13,10 @@ use user::Keyring;
 use crate::bundle::{Bundle, CONFIG};
 use crate::cli::{Global, number_of};
 use crate::exec_fifo::ExecFifo;
-use crate::outside::{self, Handover, Way};
+use crate::outside;
 use crate::plan::{Plan, files::WayIn, plan};
 use crate::sys;
+use crate::way::{Handover, Way};
 
 #[derive(clap::Args)]
 pub(crate) struct Create {

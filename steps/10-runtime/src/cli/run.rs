@@ -9,8 +9,9 @@ use crate::cli::Global;
 use crate::cli::create::{Detached, Options, inherited};
 use crate::cli::delete::destroy;
 use crate::hooks::Point;
-use crate::outside::{self, Way};
+use crate::outside;
 use crate::state::{Container, State, Status};
+use crate::way::Way;
 
 #[derive(clap::Args)]
 pub(crate) struct Run {

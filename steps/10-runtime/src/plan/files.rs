@@ -9,7 +9,7 @@ use kit::Result;
 use mount::inside::TargetKind;
 use mount::{Cover, Entry, ReadOnlyLater};
 use oci_spec::runtime::{Linux, Spec};
-use pivot_root::{Access, DeviceNode, Root, RootPropagation, Rootfs};
+use pivot_root::{Access, DeviceNode, Root, RootPropagation, RootView, Rootfs};
 use user::Ids;
 
 use crate::plan::id_maps::IdMaps;
@@ -83,6 +83,17 @@ impl Files {
     pub fn copy_sources(&self, ids: &Ids) -> Result<()> {
         ids.copy_sources(&self.mounts)?;
         self.id_maps.copy_sources(&self.mounts)
+    }
+
+    /// Mounts the root where hooks expect it. A chroot(2) wants it over `/`.
+    ///
+    /// # Errors
+    /// When the kernel refuses the mount.
+    pub fn open_root(&self, view: &RootView) -> Result<Root> {
+        match self.way_in {
+            WayIn::PivotRoot => Root::on_its_directory(view),
+            WayIn::Chroot => Root::of_view(view),
+        }
     }
 
     /// Makes the mounts, and then the devices on them.
