@@ -1,5 +1,6 @@
 //! The command line, spelled as runc's: engines know it.
 
+mod bus;
 mod create;
 mod delete;
 mod events;
@@ -78,7 +79,7 @@ impl Global {
     /// The program that makes the cgroups.
     pub fn cgroup_manager(&self) -> CgroupManager {
         match self.systemd_cgroup {
-            true => CgroupManager::Systemd,
+            true => CgroupManager::Systemd(bus::systemd_bus()),
             false => CgroupManager::Kiste,
         }
     }
