@@ -14,10 +14,18 @@ mod cri;
 mod docker;
 #[path = "10_runtime/engines.rs"]
 mod engines;
+#[path = "10_runtime/exec.rs"]
+mod exec;
 #[path = "10_runtime/files.rs"]
 mod files;
+#[path = "10_runtime/killed.rs"]
+mod killed;
+#[path = "10_runtime/log.rs"]
+mod log;
 #[path = "10_runtime/podman.rs"]
 mod podman;
+#[path = "10_runtime/terminal.rs"]
+mod terminal;
 
 /// Returns a fixture for root.
 fn fixture() -> Option<Fixture> {

@@ -207,9 +207,9 @@ impl<'a> Pod<'a> {
 /// A command that ends when it is told to.
 const TRAP: &str = "trap 'exit 5' TERM; while :; do sleep 0.05; done";
 
-/// What a process sees of its rights and limits.
+/// Shows the rights and limits of a process.
 const SHOW: &str = "id; grep -E '^(Cap|NoNew|Seccomp:|Groups|Uid)' /proc/self/status; \
-    echo $A $FROM; touch /x; cat /proc/1/comm; awk '{print $5, substr($6, 1, 2)}' /proc/self/mountinfo | sort";
+    echo $A $FROM; touch /x; cat /proc/1/comm; awk '{print $5, substr($6, 1, 2)}' /proc/self/mountinfo | grep -v cgroup | sort";
 
 /// The memory limit, on v1 or on v2.
 const LIMIT: &str = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2> /dev/null; true";

@@ -58,7 +58,7 @@ fn sh(session: &Session, options: &[&str], script: &str) -> Ran {
     call(session, "run", &[&["--rm"], options].concat(), &["sh", "-c", script])
 }
 
-/// What a process sees of its rights and limits.
+/// Shows the rights and limits of a process.
 const SHOW: &str = "id; grep -E '^(Cap|NoNew|Seccomp:|Groups|Uid)' /proc/self/status; \
     cat /proc/self/oom_score_adj; umask; pwd; ulimit -n; ls /proc/self/fd | wc -l";
 
@@ -88,7 +88,7 @@ fn docker_runs_a_command_with_the_files_that_it_has_with_runc() {
     let volume = format!("{}:/data", place.path("volume"));
     place.file("volume/x", "from the host\n");
     place.compare(docker(&place), |session| {
-        let mounts = "awk '{print $5, substr($6, 1, 2)}' /proc/self/mountinfo | sort";
+        let mounts = "awk '{print $5, substr($6, 1, 2)}' /proc/self/mountinfo | grep -v cgroup | sort";
         sh(session, &[], mounts).exits(0);
         sh(session, &[], "echo x > /file && cat /file; touch /dev/shm/x && echo shm")
             .assert_stdout("x\nshm");
@@ -155,8 +155,10 @@ fn exec(session: &Session) {
     let show = ["sh", "-c", "id; pwd; echo $A; grep ^Cap /proc/self/status"];
     session.succeeds(&[&options[..], &show].concat());
     session.call(&["exec", "one", "sh", "-c", "exit 9"]).exits(9);
-    session.call(&["exec", "one", "nosuch"]).exits(127);
-    session.call(&["exec", "one", "/etc/passwd"]).exits(126);
+    // Its versions do not agree on the code of a missing command: 126 or 127.
+    for command in ["nosuch", "/etc/passwd"] {
+        session.fails(&["exec", "one", command]);
+    }
     session.succeeds(&["exec", "-d", "one", "sh", "-c", "echo done > /tmp/done"]);
     let done = || session.call_apart(&["exec", "one", "cat", "/tmp/done"]).code == 0;
     assert!(eventually(|| done().then_some(())).is_some(), "exec -d ran its command");
@@ -166,7 +168,7 @@ fn exec(session: &Session) {
 fn pause(session: &Session) {
     session.succeeds(&["pause", "one"]);
     session.prints(&["inspect", "--format", "{{.State.Status}}", "one"], "paused");
-    assert_ne!(session.call(&["exec", "one", "true"]).code, 0);
+    session.fails(&["exec", "one", "true"]);
     session.succeeds(&["unpause", "one"]);
     session.prints(&["exec", "one", "echo", "awake"], "awake");
 }
@@ -198,9 +200,9 @@ fn numbers(session: &Session) {
 
 fn end(session: &Session) {
     let exit_code = ["inspect", "--format", "{{.State.ExitCode}}", "one"];
-    session.prints(&["restart", "--time", "20", "one"], "one");
+    session.prints(&["restart", "-t", "20", "one"], "one");
     session.prints(&["exec", "one", "echo", "again"], "again");
-    session.prints(&["stop", "--time", "20", "one"], "one");
+    session.prints(&["stop", "-t", "20", "one"], "one");
     session.prints(&exit_code, "5");
     session.succeeds(&["start", "one"]);
     session.prints(&["kill", "one"], "one");

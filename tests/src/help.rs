@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::{Fixture, Ran, Step, rootfs};
 
 /// The rows of a screen, on which the output of `-h` must fit.
-const ROWS: usize = 26;
+const ROWS: usize = 31;
 
 /// Asserts that `--help` and `run --help` print the text in `tests/snapshots`. After an
 /// intended change, run `INSTA_UPDATE=always KISTE_SUDO=never cargo test help_is` and

@@ -42,7 +42,6 @@ pub fn set_names(names: &Names) -> Result<()> {
     )?;
     names.domainname.as_ref().map_or(Ok(()), set_domainname)
 }
-// ANCHOR_END: set_names
 
 /// Sets the NIS domain name of the UTS namespace that this process is in.
 ///
@@ -54,6 +53,7 @@ pub fn set_domainname(domain: &HostName) -> Result<()> {
         rustix::system::setdomainname(domain.as_bytes())
     })
 }
+// ANCHOR_END: set_names
 
 /// A host name by the rules of hostname(7): labels of letters, digits and hyphens,
 /// joined by dots.

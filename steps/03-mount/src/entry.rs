@@ -64,7 +64,7 @@ pub fn mount_entries(
     Ok(later)
 }
 
-/// Who has made a mount.
+/// The maker of a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadeBy {
     /// The caller of [`mount_entries`].
@@ -100,6 +100,7 @@ impl Entry {
             EntrySource::Bind(source, recursion) => {
                 let mount = source.bind(*recursion)?;
                 set_bind_attributes(&mount, self.options.attributes)?;
+                self.protect_hosts_sysfs(&mount)?;
                 self.attach(root, &mount, source.kind()?)?;
                 Ok(None)
             }
@@ -117,6 +118,17 @@ impl Entry {
                     Failure::new(format_args!("{target}: there is no cgroup"));
                 Err(failure.with_kind(FailureKind::Usage).into())
             }
+        }
+    }
+
+    /// Makes also the mounts below the host's /sys read-only if that is: cgroups among
+    /// them, in which an unprivileged user's container could leave its own
+    /// (CVE-2023-25809).
+    fn protect_hosts_sysfs(&self, mount: &Detached) -> Result<()> {
+        match self.options.is_read_only() && Cover::of(mount)? == Cover::Kernel {
+            true => mount
+                .set_attributes(Attributes::MOUNT_ATTR_RDONLY, Recursion::Recursive),
+            false => Ok(()),
         }
     }
 

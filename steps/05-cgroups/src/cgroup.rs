@@ -13,6 +13,8 @@ use crate::hierarchy::Hierarchies;
 use crate::kill::{kill, kill_one_by_one};
 use crate::limits::Limits;
 use crate::placement::{Placement, is_plain};
+use crate::resources::Resources;
+use crate::systemd_unit::SystemdUnit;
 use crate::{delegation, freeze, note, v1, v2};
 
 /// A container's cgroup: a directory in each hierarchy of the host. On version 2 there
@@ -25,6 +27,8 @@ pub struct Cgroup {
     directories: Vec<Directory>,
     unified: Option<OwnedFd>,
     at_drop: AtDrop,
+    /// The scope that systemd makes once the container has a process.
+    pub(crate) pending: Option<Box<(SystemdUnit, Resources)>>,
 }
 
 /// The fate of a cgroup whose [`Cgroup`] is dropped.
@@ -77,7 +81,7 @@ impl Cgroup {
     }
 
     pub(crate) fn of(directories: Vec<Directory>, at_drop: AtDrop) -> Self {
-        Cgroup { directories, unified: None, at_drop }
+        Cgroup { directories, unified: None, at_drop, pending: None }
     }
 
     pub(crate) fn push(&mut self, directory: Directory) {
@@ -137,6 +141,9 @@ impl Cgroup {
     /// # Errors
     /// When a cgroup refuses the process.
     pub fn enter(&self) -> Result<()> {
+        if self.pending.is_some() {
+            return Ok(()); // `admit` moves it
+        }
         for directory in
             self.directories.iter().filter(|it| it.version() == Version::V1)
         {

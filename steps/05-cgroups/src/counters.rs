@@ -72,7 +72,7 @@ pub struct Throttling {
     /// The periods in which a process wanted to run.
     #[serde(skip_serializing_if = "is_zero")]
     pub periods: u64,
-    /// Those in which the quota was used up.
+    /// The periods in which the quota was used up.
     #[serde(skip_serializing_if = "is_zero")]
     pub throttled_periods: u64,
     /// The time that processes waited for the next period, in nanoseconds.

@@ -12,7 +12,7 @@ pub enum Keyring {
     /// A new one: the caller's keys stay outside.
     #[default]
     New,
-    /// That of the caller.
+    /// The keyring of the caller.
     Keep,
 }
 

@@ -31,8 +31,10 @@ enum Cli {
     /// Create, list and remove networks
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Show a seccomp profile, or what it decides on a system call
+    Show(security::cli::Show),
     /// Draw the host, its bridges and their containers
-    Show(network::DirArgs),
+    ShowNetworks(network::DirArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(network::GcArgs),
     /// Answer DNS questions about the names of a network (started by `run`)
@@ -77,7 +79,8 @@ fn main() -> ExitCode {
             Cli::Run(args) => run(&args),
             Cli::Image(command) => command.run(),
             Cli::Network(command) => command.run(),
-            Cli::Show(args) => args.show(),
+            Cli::Show(args) => args.run(),
+            Cli::ShowNetworks(args) => args.show(),
             Cli::Gc(args) => args.run(),
             Cli::DnsResponder(args) => args.run(),
             Cli::Doctor(args) => doctor::run(
@@ -166,7 +169,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             // 09: and its other groups
             let account =
                 ids.add_groups(account, root.as_fd(), args.security.groups())?;
-            security.protect(root.as_fd())?; // 09: the kernel's files that reach the host
+            security.protect(root.as_fd())?; // 09: the kernel's files
             // 07: the image's program and variables, then those of every command
             let environment = exec::environment(&names.hostname, account.home());
             let command = base.command(args.command.plan())?.with_defaults(environment);
@@ -174,7 +177,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             let command = command.enter_workdir_early(); // 00: where only root may go
-            // 09: the rights that are left for the command, and for no program of it more
+            // 09: the command's rights, and no program's more
             let confinement = security.confinement(account.uid)?;
             confinement.before_user_change()?;
             ids.become_user(&account, parent)?; // 06: becomes that user

@@ -19,7 +19,7 @@ use crate::oom_score_adj::OomScoreAdj;
 use crate::rlimits::{self, Rlimit};
 use crate::sysctls::Sysctl;
 
-/// What a container may do.
+/// The rights of a container.
 #[derive(Clone, Debug)]
 pub struct Security {
     /// The rights of the command when it runs as root.
@@ -47,7 +47,7 @@ pub struct Security {
 /// The devices that a container may open or make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceAccessRule {
-    /// Those of every container, and those of its options.
+    /// The devices of every container, and those of its options.
     Listed,
     /// Every device of the host.
     All,

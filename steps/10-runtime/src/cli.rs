@@ -24,6 +24,7 @@ use clap::Parser;
 use kit::{Failure, Result, program};
 
 use crate::log::{Format, Log};
+use crate::plan::CgroupManager;
 
 /// An OCI runtime: makes containers of bundles, for engines and for people
 #[derive(Parser)]
@@ -50,7 +51,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// The form of the lines in the log
-    #[arg(long, default_value = "text")]
+    #[arg(long, value_name = "text|json", default_value = "text")]
     log_format: Format,
     /// Accepted as runc does; `--explain` of a verb says more
     #[arg(long)]
@@ -70,6 +71,14 @@ impl Global {
     /// The directory in which each container has a directory.
     pub fn root(&self) -> PathBuf {
         self.root.clone().unwrap_or_else(|| kit::default_run_dir().join("runtime"))
+    }
+
+    /// The program that makes the cgroups.
+    pub fn cgroup_manager(&self) -> CgroupManager {
+        match self.systemd_cgroup {
+            true => CgroupManager::Systemd,
+            false => CgroupManager::Kiste,
+        }
     }
 
     /// The log.

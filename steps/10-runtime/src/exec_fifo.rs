@@ -46,6 +46,7 @@ pub(crate) fn is_waiting(directory: &Path) -> bool {
     open_fifo(&directory.join(NAME), OFlags::WRONLY).is_ok()
 }
 
+// ANCHOR: start
 /// Opens the gate, and returns once the first process has executed its program.
 ///
 /// # Errors
@@ -68,6 +69,7 @@ pub(crate) fn start(directory: &Path, init: BorrowedFd<'_>) -> Result<()> {
     report_failure(&path)?;
     std::fs::remove_file(&path).with_context(|| format!("unlink {}", path.display()))
 }
+// ANCHOR_END: start
 
 /// Waits until no process has the FIFO open for reading: POLLERR. A dead process has
 /// closed it, too; the pidfd is polled beside it so that the wait ends in any case.

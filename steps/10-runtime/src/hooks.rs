@@ -13,8 +13,8 @@ use oci_spec::runtime::{Hook, Hooks as Section, Spec};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{PidfdFlags, pidfd_open};
 
+use crate::invalid::invalid;
 use crate::log::Log;
-use crate::plan::invalid;
 
 /// The hooks of a container.
 #[derive(Clone, Debug, Default)]

@@ -14,9 +14,9 @@ use user::{Ids, User};
 
 use crate::hooks::Point;
 use crate::listener::Connection;
-use crate::outside::Way;
 use crate::plan::{CgroupNamespace, Plan, Process};
 use crate::state::{State, Status};
+use crate::way::Way;
 
 // ANCHOR: inside
 /// Makes everything that the container sees, and becomes its command.
@@ -99,7 +99,7 @@ impl End<'_> {
         process.set_label()?; // 09: the security module's, at the exec
         security::set_rlimits(&process.rlimits)?; // 09: its limits
         let rights = &process.confinement;
-        let (capabilities, _) = rights.capabilities.granted()?; // those that we can give
+        let (capabilities, _) = rights.capabilities.granted()?; // if we have them
         let rights = Confinement { capabilities, ..rights.clone() };
         rights.before_user_change()?; // 09: what no exec gives back
         self.ids.become_user(&process.account, parent)?; // 06: becomes that user
@@ -115,7 +115,7 @@ impl End<'_> {
             gate: self.gate,
             confine: Some(&|| {
                 (self.last)()?;
-                rights.confine_with_listener(on_load) // 09: no more rights, only these system calls
+                rights.confine_with_listener(on_load) // 09: and the filter
             }),
         };
         // 02: becomes the command

@@ -17,6 +17,7 @@ mod console;
 mod exec_fifo;
 mod hooks;
 mod inside;
+mod invalid;
 mod join;
 mod listener;
 mod log;
@@ -25,6 +26,7 @@ mod plan;
 mod required;
 mod state;
 mod sys;
+mod way;
 
 pub use cli::main;
 pub use plan::Plan;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use kit::{Failure, escape_control_characters};
 use serde::Serialize;
@@ -18,13 +19,25 @@ pub(crate) struct Log {
 }
 
 /// The form of a line in the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
     /// `time="…" level=error msg="…"`
     #[default]
     Text,
     /// `{"level":"error","msg":"…","time":"…"}`
     Json,
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Format::Text),
+            "json" => Ok(Format::Json),
+            _ => Err("the form of a log is text or json"),
+        }
+    }
 }
 
 #[derive(Serialize)]

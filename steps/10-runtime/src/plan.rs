@@ -16,15 +16,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cgroups::{CgroupPaths, Resources};
-use kit::{Failure, FailureKind, Id, Result};
+use kit::{Id, Result};
 use oci_spec::runtime::{Linux, Spec};
 use security::Sysctl;
-use user::{Helpers, Keyring};
+use user::Keyring;
 use uts::HostName;
 
 use crate::bundle::Bundle;
 use crate::hooks::Hooks;
+pub(crate) use crate::invalid::invalid;
 
+pub(crate) use cgroup::CgroupManager;
 pub(crate) use files::Files;
 pub(crate) use namespaces::{CgroupNamespace, NEWTIME, Namespaces};
 pub(crate) use process::Process;
@@ -55,12 +57,17 @@ pub struct Plan {
 /// # Errors
 /// When config.json asks for something invalid, or for something that this runtime or
 /// this caller cannot do.
-pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
+pub(crate) fn plan(
+    bundle: &Bundle,
+    id: &Id,
+    keyring: Keyring,
+    manager: CgroupManager,
+) -> Result<Plan> {
     let spec = &bundle.spec;
     let linux = spec.linux().clone().unwrap_or_default();
     refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
-    let namespaces = namespaces::plan(&linux, &helpers())?;
+    let namespaces = namespaces::plan(&linux, &user::helpers())?;
     let names = [
         name("hostname", spec.hostname().as_deref(), &namespaces)?,
         name("domainname", spec.domainname().as_deref(), &namespaces)?,
@@ -83,7 +90,7 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
         hostname: names[0].clone(),
         domainname: names[1].clone(),
         keyring,
-        cgroup: cgroup::plan(&linux, id.as_str(), &resources)?,
+        cgroup: cgroup::plan(spec, &linux, id.as_str(), manager, &resources)?,
         resources,
         process,
         masked_paths: paths(linux.masked_paths()),
@@ -145,13 +152,4 @@ fn name(
     }
     let name = HostName::of_config(name);
     name.map(Some).map_err(|why| invalid(format_args!("{section}: {why}")))
-}
-
-fn helpers() -> Helpers {
-    Helpers::find(&std::env::var_os("PATH").unwrap_or_default())
-}
-
-/// Makes the error for an invalid value in config.json.
-pub(crate) fn invalid(what: impl std::fmt::Display) -> anyhow::Error {
-    Failure::new(what).with_kind(FailureKind::Usage).into()
 }

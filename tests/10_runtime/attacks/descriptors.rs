@@ -28,7 +28,7 @@ fn a_command_that_joins_has_no_descriptor_of_the_host() {
 #[test]
 fn a_process_that_joins_never_shows_its_descriptors_to_the_container() {
     let Some(mut bundle) = Bundle::new() else { return };
-    // What the runtime has open below its own directories would be listed here.
+    // The listing would show a file that the runtime has open below its own directories.
     bundle.set_script(
         "echo up; while :; do for process in /proc/[0-9]*; do
             ls -l $process/fd $process/cwd $process/root; done 2> /dev/null; done",

@@ -164,7 +164,7 @@ fn every_capability_that_is_listed_is_recognized() {
     let Some((mut bundle, features)) = features() else { return };
     let capabilities = words(&features, "/linux/capabilities");
     assert!(!capabilities.is_empty());
-    // One that the host's root lacks is an error in runc 1.1.
+    // A capability that the host's root lacks is an error in runc 1.1.
     let own = host::status_field("self", "CapBnd");
     let own = u64::from_str_radix(&own, 16).unwrap();
     let is_own = |name: &String| {

@@ -32,7 +32,16 @@ fn config(command: &[&str]) -> serde_json::Value {
     json!({ "Env": ["PATH=/usr/bin:/bin", "FROM=image"], "Cmd": command })
 }
 
-/// Returns a layer with the host's static busybox and a link for each of its commands.
+/// The commands of busybox that the tests use. Podman's driver `vfs` copies the whole
+/// image for each container, so there is nothing else.
+const COMMANDS: [&str; 31] = [
+    "awk", "cat", "chroot", "cut", "date", "echo", "env", "grep", "head", "hostname",
+    "id", "kill", "ls", "mkdir", "mknod", "mount", "ps", "pwd", "readlink", "sh",
+    "sleep", "sort", "stty", "test", "touch", "tr", "true", "tty", "umount", "unshare",
+    "wc",
+];
+
+/// Returns a layer with the host's static busybox and links for its commands.
 fn layer() -> Vec<u8> {
     static LAYER: OnceLock<Vec<u8>> = OnceLock::new();
     LAYER.get_or_init(make_layer).clone()
@@ -40,8 +49,6 @@ fn layer() -> Vec<u8> {
 
 fn make_layer() -> Vec<u8> {
     let busybox = host::find("busybox").expect("require_tool has found it");
-    let listed = std::process::Command::new(&busybox).arg("--list").output().unwrap();
-    let commands = String::from_utf8(listed.stdout).unwrap();
     let mut archive = Archive::new();
     for dir in ["bin", "dev", "etc", "proc", "root", "sys", "tmp"] {
         let mode = if dir == "tmp" { 0o1777 } else { 0o755 };
@@ -49,7 +56,7 @@ fn make_layer() -> Vec<u8> {
     }
     let bytes = std::fs::read(busybox).expect("read busybox");
     archive = archive.with(Entry::file("bin/busybox", bytes).mode(0o755));
-    for name in commands.lines().filter(|name| *name != "busybox") {
+    for name in COMMANDS {
         archive = archive.with(Entry::symlink(format!("bin/{name}"), "busybox"));
     }
     archive

@@ -78,6 +78,21 @@ impl Session<'_> {
     /// every runtime.
     pub fn call(&self, words: &[&str]) -> Ran {
         let ran = self.call_apart(words);
+        self.record(words, ran.code, &ran.out);
+        ran
+    }
+
+    /// Runs a command of the engine that must fail, with the same exit code with every
+    /// runtime. Docker prints the runtime's own words on stdout.
+    #[track_caller]
+    pub fn fails(&self, words: &[&str]) -> Ran {
+        let ran = self.call_apart(words);
+        assert_ne!(ran.code, 0, "{words:?} fails");
+        self.record(words, ran.code, "");
+        ran
+    }
+
+    fn record(&self, words: &[&str], code: i32, out: &str) {
         // The clients of daemons name the runtime.
         let path = self.runtime.path.to_str();
         let words = words
@@ -85,10 +100,9 @@ impl Session<'_> {
             .filter(|word| **word != self.runtime.name && Some(**word) != path);
         self.said.borrow_mut().push(Said {
             command: words.copied().collect::<Vec<_>>().join(" "),
-            code: ran.code,
-            out: without_ids(&ran.out),
+            code,
+            out: without_ids(out),
         });
-        ran
     }
 
     /// Runs a command of the engine whose stdout tells of times, sizes or process ids.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use kit::{Context, Failure, Hint, Result};
-use rustix::thread::CapabilitySet;
 
+use crate::capabilities::default_capabilities;
 use crate::seccomp::{
     Arch, Host, Profile, Question, compile, default_profile, disassemble, parse, table,
     verdict,
@@ -27,7 +27,7 @@ pub struct Show {
     /// CALL is a name or a number. An ARG is a number, such as 16, -1 or 0x5412; those
     /// that are not given are 0.
     #[arg(
-        long, value_names = ["CALL", "ARG"], num_args = 1..=7, allow_hyphen_values = true,
+        long, value_names = ["CALL", "ARG"], num_args = 1..=7, allow_negative_numbers = true,
         conflicts_with = "bpf",
     )]
     would: Vec<String>,
@@ -39,13 +39,13 @@ pub struct Show {
 }
 
 impl Show {
-    /// Prints the profile for a container with these capabilities, or the verdict on a
-    /// system call.
+    /// Prints the profile for a container with the default capabilities, or the verdict
+    /// on a system call.
     ///
     /// # Errors
     /// If the file is no profile, or if there is no such system call.
-    pub fn run(&self, capabilities: CapabilitySet) -> Result<ExitCode> {
-        let this = Host::this(capabilities)?;
+    pub fn run(&self) -> Result<ExitCode> {
+        let this = Host::this(default_capabilities().raw())?;
         let arch = self.arch.unwrap_or(this.arch);
         let profile = self.profile(&Host { arch: arch.machine(), ..this })?;
         let filter = compile(&profile)?;

@@ -133,7 +133,7 @@ impl Assembler {
     fn search(&mut self, segments: &[(u32, Label)]) -> Label {
         match *segments {
             [(_, only)] => only,
-            // One number between others of the same outcome.
+            // A number between others of the same outcome.
             [(_, before), (number, it), (after, rest)]
                 if before == rest && after == number + 1 =>
             {

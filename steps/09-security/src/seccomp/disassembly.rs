@@ -123,5 +123,6 @@ fn archs(audit: u32) -> String {
 fn name(audit: Option<u32>, number: u32) -> String {
     let archs = Arch::ALL.into_iter().filter(|it| Some(it.audit()) == audit);
     let name = archs.flat_map(|arch| syscalls::name(arch, number)).next();
-    name.map_or_else(|| number.to_string(), Into::into)
+    // The mark of x32 is easier to see in hexadecimal.
+    name.map_or_else(|| format!("{number:#x}"), Into::into)
 }

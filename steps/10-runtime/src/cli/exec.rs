@@ -12,8 +12,8 @@ use kit::{ExplainArgs, Failure, FailureKind, Id, Result};
 use crate::cli::Global;
 use crate::cli::create::{Detached, check_console, inherited};
 use crate::join::Joining;
-use crate::outside::Handover;
 use crate::state::{Container, Status};
+use crate::way::Handover;
 
 #[derive(clap::Args)]
 pub(crate) struct Exec {

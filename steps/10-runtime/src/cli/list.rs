@@ -29,7 +29,7 @@ impl List {
         let root = global.root();
         let mut containers = Vec::new();
         for id in ids(&root)? {
-            // One that is being made or removed in this moment is not listed.
+            // A container that is being made or removed right now is not listed.
             if let Ok(container) = Container::find(&root, &id) {
                 let status = container.status().unwrap_or(Status::Stopped);
                 containers.push((container, status));

@@ -9,8 +9,9 @@ use crate::cli::Global;
 use crate::cli::create::{Detached, Options, inherited};
 use crate::cli::delete::destroy;
 use crate::hooks::Point;
-use crate::outside::{self, Way};
+use crate::outside;
 use crate::state::{Container, State, Status};
+use crate::way::Way;
 
 #[derive(clap::Args)]
 pub(crate) struct Run {
@@ -38,7 +39,7 @@ impl Run {
             false => (Detached::No, OnParentDeath::Kill),
         };
         let inherited = inherited(options.preserve_fds)?;
-        let (bundle, plan) = options.plan(&global.log())?;
+        let (bundle, plan) = options.plan(global)?;
         options.check_console(&plan, detached)?;
         let run_dir = options.make_directory(global, &bundle)?;
         let handover = options.handover();

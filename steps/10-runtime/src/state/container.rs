@@ -57,6 +57,7 @@ impl Container {
         Ok((Container::find(root, id)?, run_dir))
     }
 
+    // ANCHOR: status
     /// Finds out its status.
     ///
     /// # Errors
@@ -76,6 +77,7 @@ impl Container {
             },
         })
     }
+    // ANCHOR_END: status
 
     /// Opens its first process. None: it has ended.
     ///
