@@ -14,7 +14,7 @@ const BEGIN: &str = "
     child   fsmount move_mount fsmount open_tree mount_setattr move_mount
     child   fsmount mknodat move_mount (open_tree move_mount)+ (fsmount move_mount)+
     child   fsmount mount_setattr move_mount
-    child   fsmount move_mount open_tree open_tree open_tree umount2
+    child   fsmount move_mount open_tree open_tree open_tree fchdir umount2 fchdir
     child   (mount_setattr move_mount)+
 ";
 /// The read-only paths, and the masked ones: the first is a directory, and the tmpfs

@@ -1,7 +1,7 @@
 //! The root of a container whose configuration names every mount: nothing is made in it
 //! that the configuration does not name.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
 use anyhow::{Context, Result};
@@ -20,7 +20,23 @@ impl Root {
     /// # Errors
     /// When the kernel refuses the mount.
     pub fn of_view(view: &RootView) -> Result<Self> {
-        view.detached().attach(&open_directory(Path::new("/"))?, view.name())?;
+        Root::attach(view, &open_directory(Path::new("/"))?)
+    }
+
+    /// Mounts a view on the directory that it shows, where hooks expect the root of the
+    /// container before pivot_root(2).
+    ///
+    /// # Errors
+    /// When the kernel refuses the mount.
+    pub fn on_its_directory(view: &RootView) -> Result<Self> {
+        match view.directory() {
+            Some(directory) => Root::attach(view, directory),
+            None => Root::of_view(view),
+        }
+    }
+
+    fn attach(view: &RootView, target: &OwnedFd) -> Result<Self> {
+        view.detached().attach(target, view.name())?;
         let mount = view.as_fd().try_clone_to_owned();
         let mount = mount.context("fcntl(the root, F_DUPFD_CLOEXEC)")?;
         Ok(Root { mount, name: view.name().into() })

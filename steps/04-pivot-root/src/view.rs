@@ -2,7 +2,7 @@
 //! on, the child that mounts it might be unable to reach the directory, and sees its
 //! files with other owners.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 use mount::{Attributes, Detached, Recursion};
@@ -14,6 +14,8 @@ use crate::rootfs::Rootfs;
 pub struct RootView {
     mount: Detached,
     name: String,
+    /// The directory that it shows, if a mount on it is to be made.
+    directory: Option<OwnedFd>,
 }
 
 impl RootView {
@@ -33,7 +35,9 @@ impl RootView {
     /// # Errors
     /// When the directory does not exist.
     pub fn open_in_child(rootfs: &Rootfs) -> Result<Self> {
-        RootView::of_directory(rootfs, rootfs.open()?.as_fd())
+        let directory = rootfs.open()?;
+        let view = RootView::of_directory(rootfs, directory.as_fd())?;
+        Ok(RootView { directory: Some(directory), ..view })
     }
 
     pub(crate) fn of_directory(
@@ -42,17 +46,22 @@ impl RootView {
     ) -> Result<Self> {
         let name = rootfs.path.display().to_string();
         let mount = Detached::bind_descriptor(directory, &name, Recursion::Recursive)?;
-        Ok(RootView { mount, name })
+        Ok(RootView { mount, name, directory: None })
     }
 
     /// Wraps a detached mount that the caller has made. Errors call it `name`.
     pub fn new(mount: Detached, name: String) -> Self {
-        RootView { mount, name }
+        RootView { mount, name, directory: None }
     }
 
     /// The detached mount, whose owners [`Detached::map_owners`] can map.
     pub fn detached(&self) -> &Detached {
         &self.mount
+    }
+
+    /// The directory that [`RootView::open_in_child`] has opened.
+    pub(crate) fn directory(&self) -> Option<&OwnedFd> {
+        self.directory.as_ref()
     }
 
     /// The name of the view in errors.

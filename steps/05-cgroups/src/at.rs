@@ -1,15 +1,19 @@
 //! A cgroup at a given place, which may exist already: for an OCI runtime.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use kit::{Failure, FailureKind};
 use nix::errno::Errno;
-use nix::unistd::geteuid;
+use nix::unistd::{Pid, geteuid};
 
 use crate::cgroup::{AtDrop, Cgroup};
 use crate::controller::{Controller, Version};
 use crate::directory::Directory;
+use crate::hierarchy::Hierarchy;
 use crate::location::CgroupPaths;
 use crate::resources::Resources;
+use crate::systemd_unit::SystemdUnit;
 use crate::{apply, devices, freeze, kill, v1, v2};
 
 impl Cgroup {
@@ -23,6 +27,9 @@ impl Cgroup {
     pub fn at(paths: &CgroupPaths, resources: &Resources) -> Result<Self> {
         resources.check()?;
         let planned = paths.with_hierarchies()?;
+        if let Some(unit) = &paths.unit {
+            return Ok(Cgroup::in_scope(planned, unit, resources));
+        }
         for (hierarchy, path) in planned.iter().filter(|(_, path)| path.exists()) {
             require_unused(&Directory::existing(hierarchy, path.clone()))?;
         }
@@ -59,6 +66,58 @@ impl Cgroup {
         let mut cgroup = Cgroup::existing(existing.collect());
         cgroup.open_unified()?;
         Ok(cgroup)
+    }
+
+    /// Applies new resources to the cgroup of a container that runs, and tells systemd
+    /// where it has made the cgroup. The device rules stay as they are.
+    ///
+    /// # Errors
+    /// As [`Cgroup::update`], and when systemd refuses.
+    pub fn update_at(paths: &CgroupPaths, resources: &Resources) -> Result<()> {
+        if let Some(unit) = &paths.unit {
+            resources.check()?;
+            unit.update(resources)?;
+        }
+        Cgroup::open(paths)?.update(resources)
+    }
+
+    /// Returns the cgroup that [`Cgroup::admit`] makes.
+    fn in_scope(
+        planned: Vec<(Hierarchy, PathBuf)>,
+        unit: &SystemdUnit,
+        resources: &Resources,
+    ) -> Self {
+        let directory = |(hierarchy, path)| Directory::existing(&hierarchy, path);
+        let directories = planned.into_iter().map(directory).collect();
+        let mut cgroup = Cgroup::of(directories, AtDrop::Remove(None));
+        cgroup.pending = Some(Box::new((unit.clone(), resources.clone())));
+        cgroup
+    }
+
+    /// Has systemd start the scope with the container's first process, if systemd makes
+    /// the cgroup, and applies the resources. The parent calls this function while the
+    /// process waits. In any other case the function does nothing.
+    ///
+    /// # Errors
+    /// When systemd or the kernel refuses.
+    pub fn admit(&self, process: Pid) -> Result<()> {
+        let Some((unit, resources)) = self.pending.as_deref() else { return Ok(()) };
+        unit.start(process.as_raw(), resources)?;
+        for directory in self.directories() {
+            let (hierarchy, path) = (&directory.hierarchy, directory.path());
+            if !path.exists() {
+                Directory::make(hierarchy, path.into())?;
+            }
+        }
+        self.prepare(resources)?;
+        for directory in
+            self.directories().iter().filter(|it| it.version() == Version::V1)
+        {
+            let why = "version 1: systemd may not know this hierarchy";
+            directory.write(why, "cgroup.procs", process)?;
+        }
+        apply::apply(self.directories(), resources)?;
+        devices::apply(self, resources.devices.as_ref())
     }
 
     /// Applies new resources to a cgroup that may have processes. The device rules stay

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::{Failure, FailureKind, Keeper, RunDir};
+use kit::{Failure, FailureKind, Hint, Keeper, RunDir};
+use nix::errno::Errno;
 
 use crate::controller::{Controller, Version};
 use crate::directory::{Directory, unified};
@@ -13,6 +14,8 @@ use crate::hierarchy::Hierarchies;
 use crate::kill::{kill, kill_one_by_one};
 use crate::limits::Limits;
 use crate::placement::{Placement, is_plain};
+use crate::resources::Resources;
+use crate::systemd_unit::SystemdUnit;
 use crate::{delegation, freeze, note, v1, v2};
 
 /// A container's cgroup: a directory in each hierarchy of the host. On version 2 there
@@ -25,6 +28,8 @@ pub struct Cgroup {
     directories: Vec<Directory>,
     unified: Option<OwnedFd>,
     at_drop: AtDrop,
+    /// The scope that systemd makes once the container has a process.
+    pub(crate) pending: Option<Box<(SystemdUnit, Resources)>>,
 }
 
 /// The fate of a cgroup whose [`Cgroup`] is dropped.
@@ -77,7 +82,7 @@ impl Cgroup {
     }
 
     pub(crate) fn of(directories: Vec<Directory>, at_drop: AtDrop) -> Self {
-        Cgroup { directories, unified: None, at_drop }
+        Cgroup { directories, unified: None, at_drop, pending: None }
     }
 
     pub(crate) fn push(&mut self, directory: Directory) {
@@ -137,13 +142,18 @@ impl Cgroup {
     /// # Errors
     /// When a cgroup refuses the process.
     pub fn enter(&self) -> Result<()> {
+        if self.pending.is_some() {
+            return Ok(()); // `admit` moves it
+        }
         for directory in
             self.directories.iter().filter(|it| it.version() == Version::V1)
         {
             // 0 stands for the thread that writes, the only one of the child. `tasks`
             // moves it at once. A write to cgroup.procs waits 5 to 20 ms for all forks
             // of the host (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
-            directory.write("version 1: enters before anything else", "tasks", 0)?;
+            directory
+                .write("version 1: enters before anything else", "tasks", 0)
+                .hint_on(Errno::ENOSPC, "its cpuset.cpus or cpuset.mems is empty")?;
         }
         Ok(())
     }

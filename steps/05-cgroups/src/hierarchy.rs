@@ -168,6 +168,12 @@ impl Hierarchies {
         self.0.iter().find(|hierarchy| hierarchy.version == Version::V2)
     }
 
+    /// Leaves out the hierarchies of version 1.
+    pub(crate) fn only_unified(mut self) -> Self {
+        self.0.retain(|it| it.version == Version::V2);
+        self
+    }
+
     /// Returns the hierarchy that has `controller`.
     pub(crate) fn hierarchy_of(&self, controller: Controller) -> Option<&Hierarchy> {
         self.0.iter().find(|hierarchy| hierarchy.has_controller(controller))

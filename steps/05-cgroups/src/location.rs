@@ -11,6 +11,7 @@ use crate::cgroup::require_controllers;
 use crate::controller::Version;
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::resources::Resources;
+use crate::systemd_unit::SystemdUnit;
 
 /// The place of a container's cgroup: `linux.cgroupsPath` of an OCI configuration
 /// ([config-linux.md, "Cgroups
@@ -25,6 +26,8 @@ pub enum CgroupLocation {
     /// No path is given: `kiste-runtime/ID`, from the top of each hierarchy. Without
     /// root, from the cgroup that is delegated to the user.
     Default(String),
+    /// systemd makes the cgroup.
+    Systemd(SystemdUnit),
 }
 
 /// The parent of the cgroups whose configuration gives no path.
@@ -46,12 +49,13 @@ impl CgroupLocation {
     }
 
     /// Returns the path of the cgroup in a hierarchy.
-    fn in_hierarchy(&self, hierarchy: &Hierarchy) -> PathBuf {
-        match self {
+    fn in_hierarchy(&self, hierarchy: &Hierarchy) -> Result<PathBuf> {
+        Ok(match self {
             CgroupLocation::FromTop(path) => hierarchy.mount_point.join(path),
             CgroupLocation::FromOwn(path) => below_which_to_make(hierarchy).join(path),
             CgroupLocation::Default(id) => hierarchy.base.join(DEFAULT_PARENT).join(id),
-        }
+            CgroupLocation::Systemd(unit) => hierarchy.mount_point.join(unit.path()?),
+        })
     }
 }
 
@@ -84,7 +88,12 @@ fn without_dots(path: &Path) -> PathBuf {
 /// They do not depend on the caller any more, so a state file can keep them. Without
 /// root there may be none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CgroupPaths(Vec<PathBuf>);
+pub struct CgroupPaths {
+    directories: Vec<PathBuf>,
+    /// The scope, if systemd makes the cgroup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unit: Option<SystemdUnit>,
+}
 
 impl CgroupPaths {
     /// Finds the directories of a cgroup that is about to be made.
@@ -95,17 +104,24 @@ impl CgroupPaths {
     pub fn plan(location: &CgroupLocation, resources: &Resources) -> Result<Self> {
         let needed = resources.controllers();
         let found = Hierarchies::detect_all()?;
-        let usable = match geteuid().is_root() {
-            true => found.writable_or_needed(&needed),
-            false => found.delegated(),
+        let unit = match location {
+            CgroupLocation::Systemd(unit) => Some(unit.clone()),
+            _ => None,
+        };
+        let usable = match (geteuid().is_root(), &unit) {
+            (true, _) => found.writable_or_needed(&needed),
+            (false, None) => found.delegated(),
+            // systemd delegates what it has itself.
+            (false, Some(_)) => found.only_unified(),
         };
         require_controllers(&usable, &needed)?;
-        Ok(CgroupPaths(usable.iter().map(|it| location.in_hierarchy(it)).collect()))
+        let directories = usable.iter().map(|it| location.in_hierarchy(it));
+        Ok(CgroupPaths { directories: directories.collect::<Result<_>>()?, unit })
     }
 
     /// Returns the directories, version 2 first.
     pub fn as_slice(&self) -> &[PathBuf] {
-        &self.0
+        &self.directories
     }
 
     /// Returns the directories with the hierarchies that they are in. A hierarchy that
@@ -120,7 +136,7 @@ impl CgroupPaths {
                 .max_by_key(|it| it.mount_point.components().count());
             Some((nearest?.clone(), path.clone()))
         };
-        Ok(self.0.iter().filter_map(hierarchy_of).collect())
+        Ok(self.directories.iter().filter_map(hierarchy_of).collect())
     }
 }
 

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use kit::Failure;
+use kit::{Failure, FailureKind};
 
 use crate::controller::{Controller, Version};
 use crate::device_rules::DeviceRules;
 use crate::limits::{Limit, Limits};
 use crate::setting::Setting;
+use crate::values::Max;
 
 /// The resources of a container: the section `linux.resources` of an OCI configuration
 /// ([config-linux.md, "Control groups"](https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#control-groups)).
@@ -57,7 +58,19 @@ impl Resources {
     /// The first rule that the resources break.
     pub fn check(&self) -> Result<()> {
         self.limits.check().map_err(Failure::from)?;
-        self.settings.iter().try_for_each(Setting::check)
+        self.settings.iter().try_for_each(Setting::check)?;
+        let quota = self.limits.cpus.map(|cpus| cpus.quota);
+        let is_too_much = |setting: &&Setting| match (setting, quota) {
+            (Setting::CpuBurst(burst), Some(Max::At(quota))) => *burst > quota,
+            _ => false,
+        };
+        match (self.settings.iter().find(is_too_much), quota) {
+            (Some(burst), Some(Max::At(quota))) => {
+                let what = format!("{burst} is more than {} {quota}", Limit::CpuQuota);
+                Err(Failure::new(what).with_kind(FailureKind::Usage).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the limits in the order in which they are written. Shares of CPU time

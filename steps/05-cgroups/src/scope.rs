@@ -9,6 +9,7 @@ use kit::{Failure, Hint, Id, interrupt};
 use rustbus::connection::Timeout;
 use rustbus::message_builder::MarshalledMessage;
 use rustbus::wire::ObjectPath;
+use rustbus::wire::unmarshal::traits::Variant;
 use rustbus::{DuplexConn, Marshal, MessageBuilder, MessageType, Signature};
 use rustbus_nix::sys::socket::UnixAddr;
 
@@ -22,10 +23,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The value of a property of a unit.
 #[derive(Marshal, Signature)]
-enum Property {
+pub(crate) enum Property {
     Text(String),
     Flag(bool),
     Numbers(Vec<u32>),
+    Number(u64),
+    Small(i32),
+    Bytes(Vec<u8>),
+    Texts(Vec<String>),
 }
 
 /// Asks systemd to put this process, the runtime, into a scope of its own. The cgroup
@@ -53,11 +58,75 @@ pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
 }
 
 fn start_scope(bus: &SessionBus, name: &str) -> Result<()> {
+    start_unit(bus, name, own_scope())
+}
+
+/// Starts a scope with these properties.
+pub(crate) fn start(
+    bus: &SessionBus,
+    name: &str,
+    properties: Vec<(String, Property)>,
+) -> Result<()> {
+    kit::call(
+        "ask systemd for the container's cgroup",
+        "StartTransientUnit",
+        name,
+        || {
+            start_unit(bus, name, properties)
+                .map_err(|error| io::Error::other(Failure::of(&error)))
+        },
+    )
+    .or_else(|error| interrupt::check().map_err(Into::into).and(Err(error)))
+}
+
+/// Changes properties of a unit until the next boot (org.freedesktop.systemd1(5)).
+pub(crate) fn set_properties(
+    bus: &SessionBus,
+    name: &str,
+    properties: Vec<(String, Property)>,
+) -> Result<()> {
+    let set = || {
+        let mut message = manager_call("SetUnitProperties");
+        message.body.push_param3(name, true, properties)?;
+        call_method(&mut connect(bus)?, &mut message)
+    };
+    kit::call("tell systemd the new limits", "SetUnitProperties", name, || {
+        set().map_err(|error| io::Error::other(Failure::of(&error)))
+    })
+}
+
+/// Returns the cgroup of systemd itself, below which its slices are: `/` for the system,
+/// and for a user that of their service manager.
+pub(crate) fn manager_cgroup(bus: &SessionBus) -> Result<String> {
+    let mut bus = connect(bus)?;
+    let mut message = MessageBuilder::new()
+        .call("Get")
+        .with_interface("org.freedesktop.DBus.Properties")
+        .on("/org/freedesktop/systemd1")
+        .at("org.freedesktop.systemd1")
+        .build();
+    message.body.push_param2("org.freedesktop.systemd1.Manager", "ControlGroup")?;
+    let answer = answer_of(&mut bus, &mut message)?;
+    let value = answer
+        .body
+        .parser()
+        .get::<Variant<'_, '_>>()
+        .context("read systemd's answer")?;
+    let cgroup = value.get::<&str>().context("read systemd's answer")?.to_string();
+    // systemd's own process is in init.scope.
+    Ok(cgroup.strip_suffix("/init.scope").map(String::from).unwrap_or(cgroup))
+}
+
+fn start_unit(
+    bus: &SessionBus,
+    name: &str,
+    properties: Vec<(String, Property)>,
+) -> Result<()> {
     let mut bus = connect(bus)?;
     // systemd sends JobRemoved to its subscribers, with the result of the job.
     call_method(&mut bus, &mut rustbus::standard_messages::add_match(JOB_REMOVED))?;
     call_method(&mut bus, &mut manager_call("Subscribe"))?;
-    call_method(&mut bus, &mut start_transient_unit(name)?)?;
+    call_method(&mut bus, &mut start_transient_unit(name, properties)?)?;
     loop {
         let message = next_message(&mut bus).context("wait for systemd")?;
         if message.typ != MessageType::Signal
@@ -77,10 +146,10 @@ fn start_scope(bus: &SessionBus, name: &str) -> Result<()> {
 }
 
 fn connect(bus: &SessionBus) -> Result<DuplexConn> {
-    let address = parse_address(bus).context("DBUS_SESSION_BUS_ADDRESS")?;
-    let mut bus = DuplexConn::connect_to_bus(address, false)
-        .context("connect to the session bus")?;
-    bus.send_hello(Timeout::Duration(TIMEOUT)).context("greet the session bus")?;
+    let address = parse_address(bus).context("the address of the bus")?;
+    let mut bus =
+        DuplexConn::connect_to_bus(address, false).context("connect to the bus")?;
+    bus.send_hello(Timeout::Duration(TIMEOUT)).context("greet the bus")?;
     Ok(bus)
 }
 
@@ -115,15 +184,11 @@ fn manager_call(method: &str) -> MarshalledMessage {
 
 /// Returns the message that calls StartTransientUnit(name, mode, properties, auxiliary
 /// units) (org.freedesktop.systemd1(5)).
-fn start_transient_unit(name: &str) -> Result<MarshalledMessage> {
+fn start_transient_unit(
+    name: &str,
+    properties: Vec<(String, Property)>,
+) -> Result<MarshalledMessage> {
     let mut message = manager_call("StartTransientUnit");
-    let properties = vec![
-        ("Description", Property::Text("a container of Kiste".into())),
-        ("Delegate", Property::Flag(true)),
-        ("PIDs", Property::Numbers(vec![std::process::id()])),
-        // systemd forgets a scope that failed, too: systemd.unit(5).
-        ("CollectMode", Property::Text("inactive-or-failed".into())),
-    ];
     message.body.push_param2(name, "fail")?;
     message
         .body
@@ -131,12 +196,30 @@ fn start_transient_unit(name: &str) -> Result<MarshalledMessage> {
     Ok(message)
 }
 
+/// Returns the properties of a scope for this process.
+fn own_scope() -> Vec<(String, Property)> {
+    vec![
+        ("Description".into(), Property::Text("a container of Kiste".into())),
+        ("Delegate".into(), Property::Flag(true)),
+        ("PIDs".into(), Property::Numbers(vec![std::process::id()])),
+        // systemd forgets a scope that failed, too: systemd.unit(5).
+        ("CollectMode".into(), Property::Text("inactive-or-failed".into())),
+    ]
+}
+
 /// Calls a method and waits for its answer.
 fn call_method(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<()> {
-    let serial =
-        bus.send.send_message_write_all(message).context("send to the session bus")?;
+    answer_of(bus, message).map(drop)
+}
+
+/// Calls a method and returns its answer.
+fn answer_of(
+    bus: &mut DuplexConn,
+    message: &mut MarshalledMessage,
+) -> Result<MarshalledMessage> {
+    let serial = bus.send.send_message_write_all(message).context("send to the bus")?;
     loop {
-        let answer = next_message(bus).context("wait for the session bus")?;
+        let answer = next_message(bus).context("wait for the bus")?;
         if answer.dynheader.response_serial != Some(serial) {
             continue;
         }
@@ -147,7 +230,7 @@ fn call_method(bus: &mut DuplexConn, message: &mut MarshalledMessage) -> Result<
                     answer.body.parser().get::<&str>().unwrap_or_default().to_string();
                 Err(Failure::new(format_args!("{name}: {text}")).into())
             }
-            _ => Ok(()),
+            _ => Ok(answer),
         };
     }
 }

@@ -100,12 +100,12 @@ fn clone_mounts(
     };
     let mounts: Result<Vec<_>> = files.iter().zip(PATHS).map(clone).collect();
     let workdir = kit::open_directory(Path::new(".")).context("open .")?;
+    kit::call("enter it, for umount2(.)", "fchdir", "/dev", || fchdir(tmpfs))?;
     let why = "unmount the tmpfs: each of its files is a mount of its own now";
     kit::call(why, "umount2", "/dev, MNT_DETACH", || {
-        fchdir(tmpfs)?;
-        umount2(".", MntFlags::MNT_DETACH)?;
-        fchdir(&workdir)
+        umount2(".", MntFlags::MNT_DETACH)
     })?;
+    kit::call("back to where we were", "fchdir", ".", || fchdir(&workdir))?;
     mounts
 }
 

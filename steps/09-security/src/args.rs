@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use kit::{Failure, FailureKind};
 
 use crate::apparmor::AppArmorProfile;
-use crate::capabilities::{Capabilities, DEFAULT_CAPABILITIES};
+use crate::capabilities::{Capabilities, default_capabilities};
 use crate::capability_set::{Capability, CapabilitySet};
 use crate::confinement::{Confinement, NoNewPrivs};
 use crate::devices::{HostDevice, all_devices};
@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<SecurityOpt>,
 
-    /// Take nothing away: all capabilities and devices, no seccomp filter, no masks
+    /// Take nothing away: all capabilities and devices, no filter, no masks
     ///
     /// Root inside is then root on the host. What other options of this step take away
     /// stays away.
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     ulimit: Vec<Rlimit>,
 
-    /// Set the preference of the kernel when memory runs out: -1000 to 1000, first
+    /// Set when it is killed if memory runs out: -1000 (last) to 1000 (first)
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     oom_score_adj: Option<OomScoreAdj>,
 
@@ -162,8 +162,7 @@ impl Args {
         if drops_all {
             return added;
         }
-        let default = DEFAULT_CAPABILITIES.iter().filter_map(|name| name.parse().ok());
-        default.collect::<CapabilitySet>().difference(dropped).union(added)
+        default_capabilities().difference(dropped).union(added)
     }
 
     fn has(&self, wanted: &SecurityOpt) -> bool {

@@ -64,10 +64,7 @@ impl Confinement {
     pub fn confine(&self) -> Result<()> {
         self.confine_with_listener(|_| Ok(()))
     }
-}
-// ANCHOR_END: confine
 
-impl Confinement {
     /// Does the same as [`Confinement::confine`], and passes on the descriptor of the
     /// filter's listener, if it has one.
     ///
@@ -94,7 +91,10 @@ impl Confinement {
             false => self.capabilities.set("and now the command's rights only"),
         }
     }
+}
+// ANCHOR_END: confine
 
+impl Confinement {
     /// The capability that loading the filter needs and that the command does not have
     /// effective.
     fn needed_for_filter(&self) -> CapabilitySet {

@@ -85,6 +85,7 @@ impl HostDevice {
         })
     }
 
+    // ANCHOR: make_device
     /// In the child: makes the node in a root file system. In a user namespace, where
     /// no process may make one, the host's node is mounted in its place.
     ///
@@ -97,6 +98,7 @@ impl HostDevice {
             false => pivot_root::make_devices(root, std::slice::from_ref(&self.node)),
         }
     }
+    // ANCHOR_END: make_device
 
     fn bind(&self, root: BorrowedFd<'_>) -> Result<()> {
         let path = &self.node.path;

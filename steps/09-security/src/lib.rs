@@ -29,7 +29,9 @@ use exec::CloneFlags;
 
 pub use apparmor::AppArmorProfile;
 pub use args::Args;
-pub use capabilities::{Capabilities, DEFAULT_CAPABILITIES, keep_capabilities};
+pub use capabilities::{
+    Capabilities, DEFAULT_CAPABILITIES, default_capabilities, keep_capabilities,
+};
 pub use capability_set::{Capability, CapabilitySet};
 pub use confinement::{Confinement, NoNewPrivs};
 pub use devices::{HostDevice, all_devices};

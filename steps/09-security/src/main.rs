@@ -31,8 +31,10 @@ enum Cli {
     /// Create, list and remove networks
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Show a seccomp profile, or what it decides on a system call
+    Show(security::cli::Show),
     /// Draw the host, its bridges and their containers
-    Show(network::DirArgs),
+    ShowNetworks(network::DirArgs),
     /// Remove what killed runs have left behind, and what no image uses
     Gc(network::GcArgs),
     /// Answer DNS questions about the names of a network (started by `run`)
@@ -77,7 +79,8 @@ fn main() -> ExitCode {
             Cli::Run(args) => run(&args),
             Cli::Image(command) => command.run(),
             Cli::Network(command) => command.run(),
-            Cli::Show(args) => args.show(),
+            Cli::Show(args) => args.run(),
+            Cli::ShowNetworks(args) => args.show(),
             Cli::Gc(args) => args.run(),
             Cli::DnsResponder(args) => args.run(),
             Cli::Doctor(args) => doctor::run(

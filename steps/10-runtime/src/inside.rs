@@ -8,7 +8,7 @@ use cgroups::Cgroup;
 use exec::{BeforeExec, Channel, Command, Gate};
 use kit::Result;
 use pid::Pid1;
-use pivot_root::{Root, RootView};
+use pivot_root::RootView;
 use security::{Confinement, Sysctl};
 use user::{Ids, User};
 
@@ -42,7 +42,7 @@ pub(crate) fn become_command(
         cgroups::unshare_namespace()?; // 05: its view of cgroups
     }
     set_names(plan)?; // 01: its host name
-    let root = Root::of_view(&view)?; // 04: its /
+    let root = files.open_root(&view)?; // 04: its /
     let later = files.mount(root.as_fd(), cgroup)?; // 04: its mounts and devices
     process.make_workdir(root.as_fd())?; // 04: where the command starts
     write_all(root.as_fd(), &plan.sysctls)?; // 09: settings of its namespaces

@@ -55,6 +55,7 @@ fn started(
         .into_cgroup(cgroup.as_fd()) // 05: v2: it starts in it
         .before_start(|child| {
             note(plan, run_dir, state, child)?; // for later commands
+            cgroup.admit(child)?; // 05: in the scope that systemd makes
             plan.process.prepare(child)?; // 09: what only we may set
             namespaces.ids.write(child, [])?; // 06: its ids outside
             files.id_maps.map_as_inside(&files.mounts, child) // 06: and of its files

@@ -26,6 +26,7 @@ use crate::bundle::Bundle;
 use crate::hooks::Hooks;
 pub(crate) use crate::invalid::invalid;
 
+pub(crate) use cgroup::CgroupManager;
 pub(crate) use files::Files;
 pub(crate) use namespaces::{CgroupNamespace, NEWTIME, Namespaces};
 pub(crate) use process::Process;
@@ -56,7 +57,12 @@ pub struct Plan {
 /// # Errors
 /// When config.json asks for something invalid, or for something that this runtime or
 /// this caller cannot do.
-pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
+pub(crate) fn plan(
+    bundle: &Bundle,
+    id: &Id,
+    keyring: Keyring,
+    manager: CgroupManager,
+) -> Result<Plan> {
     let spec = &bundle.spec;
     let linux = spec.linux().clone().unwrap_or_default();
     refuse_unsupported(&linux)?;
@@ -84,11 +90,11 @@ pub(crate) fn plan(bundle: &Bundle, id: &Id, keyring: Keyring) -> Result<Plan> {
         hostname: names[0].clone(),
         domainname: names[1].clone(),
         keyring,
-        cgroup: cgroup::plan(&linux, id.as_str(), &resources)?,
+        cgroup: cgroup::plan(spec, &linux, id.as_str(), manager, &resources)?,
         resources,
         process,
-        masked_paths: paths(linux.masked_paths()),
-        readonly_paths: paths(linux.readonly_paths()),
+        masked_paths: paths("maskedPaths", linux.masked_paths())?,
+        readonly_paths: paths("readonlyPaths", linux.readonly_paths())?,
         hooks: Hooks::of(spec)?,
     })
 }
@@ -128,8 +134,12 @@ fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Sysctl>> {
     sorted.into_iter().map(sysctl).collect()
 }
 
-fn paths(section: &Option<Vec<String>>) -> Vec<PathBuf> {
-    section.iter().flatten().map(PathBuf::from).collect()
+fn paths(name: &str, section: &Option<Vec<String>>) -> Result<Vec<PathBuf>> {
+    let path = |path: &String| match path.starts_with('/') {
+        true => Ok(PathBuf::from(path)),
+        false => Err(invalid(format_args!("linux.{name}: {path:?} is not absolute"))),
+    };
+    section.iter().flatten().map(path).collect()
 }
 
 /// Makes a name of the UTS namespace. Without a namespace of the container's own it

@@ -110,6 +110,22 @@ fn a_dev_that_is_a_link_makes_nothing_outside_the_root() {
     assert_untouched(&canary, "links in /dev");
 }
 
+/// CVE-2023-25809: `ro` is about one mount, and below the host's /sys are its cgroups.
+#[test]
+fn the_hosts_cgroups_are_read_only_below_a_read_only_mount_of_its_sys() {
+    let Some(fixture) = fixture() else { return };
+    let ran = Bundle::new(&fixture)
+        .without_mount("/sys")
+        .mount("none", "/sys", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"])
+        .run("cat /proc/self/mountinfo");
+    let paths = ran.exits(0).out.lines().filter_map(|line| line.split(' ').nth(4));
+    let below: Vec<_> = paths.filter(|path| path.starts_with("/sys")).collect();
+    for path in &below {
+        assert!(mounted(&ran.out, path).unwrap().has("ro"), "{path}");
+    }
+    assert!(below.len() > 1, "the cgroups are there: {below:?}");
+}
+
 /// CVE-2019-16884: a mount over a part of /proc hides it from the runtime.
 #[test]
 fn only_the_emulated_files_of_proc_can_be_covered() {

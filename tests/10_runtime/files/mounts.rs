@@ -143,7 +143,7 @@ fn tmpcopyup_begins_with_the_files_that_it_covers() {
     // Every copy is its own.
     let bundle =
         Bundle::new(&fixture).mount("tmpfs", "tmpfs", "/covered", &["tmpcopyup"]);
-    bundle.run("echo changed >/covered/dir/file").exits(0);
+    bundle.run("rm /covered/dir/file && echo changed >/covered/dir/file").exits(0);
     assert_eq!(fs::read_to_string(covered.join("dir/file")).unwrap(), "of the image");
     let options = ["tmpcopyup", "size=4k", "nr_inodes=2"];
     Bundle::new(&fixture)

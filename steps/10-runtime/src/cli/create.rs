@@ -13,7 +13,6 @@ use user::Keyring;
 use crate::bundle::{Bundle, CONFIG};
 use crate::cli::{Global, number_of};
 use crate::exec_fifo::ExecFifo;
-use crate::log::Log;
 use crate::outside;
 use crate::plan::{Plan, files::WayIn, plan};
 use crate::sys;
@@ -60,7 +59,7 @@ impl Create {
         self.explain.start();
         let options = &self.options;
         let inherited = inherited(options.preserve_fds)?;
-        let (bundle, plan) = options.plan(&global.log())?;
+        let (bundle, plan) = options.plan(global)?;
         options.check_console(&plan, Detached::Yes)?;
         let run_dir = options.make_directory(global, &bundle)?;
         let fifo = ExecFifo::create(run_dir.path())?;
@@ -86,13 +85,14 @@ pub(crate) enum Detached {
 
 impl Options {
     /// Makes the plan.
-    pub fn plan(&self, log: &Log) -> Result<(Bundle, Plan)> {
+    pub fn plan(&self, global: &Global) -> Result<(Bundle, Plan)> {
+        let log = &global.log();
         let bundle = Bundle::open(&self.bundle, log)?;
         let keyring = match self.no_new_keyring {
             true => Keyring::Keep,
             false => Keyring::New,
         };
-        let mut plan = plan(&bundle, &self.id, keyring)?;
+        let mut plan = plan(&bundle, &self.id, keyring, global.cgroup_manager())?;
         if self.no_pivot {
             plan.files.way_in = WayIn::Chroot;
         }

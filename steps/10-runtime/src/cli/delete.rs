@@ -23,6 +23,9 @@ pub(crate) struct Delete {
 impl Delete {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
+        if self.force {
+            self.end_create(global)?;
+        }
         match Container::lock(&global.root(), &self.id) {
             Ok((container, run_dir)) => self.delete(&container, run_dir, global)?,
             Err(error) if is_not_found(&error) => self.remove_rest(error, global)?,
@@ -30,6 +33,18 @@ impl Delete {
             Err(error) => return Err(error),
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Ends a `create` that has not finished, and that may hang in a hook: it holds the
+    /// lock.
+    fn end_create(&self, global: &Global) -> Result<()> {
+        let Ok(container) = Container::find(&global.root(), &self.id) else {
+            return Ok(());
+        };
+        match container.status()? {
+            Status::Creating => container.init()?.map_or(Ok(()), |init| init.kill()),
+            _ => Ok(()),
+        }
     }
 
     fn delete(
@@ -41,6 +56,7 @@ impl Delete {
         let status = container.status()?;
         match status {
             Status::Stopped => {}
+            // As runc does, and engines expect: its command has never run.
             Status::Created => container.init()?.map_or(Ok(()), |init| init.kill())?,
             _ if self.force => kill(container)?,
             _ => {

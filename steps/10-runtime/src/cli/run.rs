@@ -39,7 +39,7 @@ impl Run {
             false => (Detached::No, OnParentDeath::Kill),
         };
         let inherited = inherited(options.preserve_fds)?;
-        let (bundle, plan) = options.plan(&global.log())?;
+        let (bundle, plan) = options.plan(global)?;
         options.check_console(&plan, detached)?;
         let run_dir = options.make_directory(global, &bundle)?;
         let handover = options.handover();

@@ -42,7 +42,12 @@ impl Start {
         let Some(init) = container.init()? else {
             return refuse("cannot start a container that has stopped");
         };
-        exec_fifo::start(&container.directory, init.pidfd.as_fd())?;
+        if let Err(error) = exec_fifo::start(&container.directory, init.pidfd.as_fd()) {
+            // Its first process has failed before the exec: a hook, or the exec itself.
+            init.kill()?;
+            destroy(&container, run_dir, &global.log())?;
+            return Err(error);
+        }
         let hooks = Hooks::of(&container.spec()?)?;
         let state = container.state.for_hook(Status::Running);
         if let Err(error) = hooks.run(Point::Poststart, &state) {

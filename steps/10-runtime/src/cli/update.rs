@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use cgroups::Cgroup;
 use kit::{
     Context, Durability, ExplainArgs, Failure, FailureKind, Hint, Id, Result, Size,
 };
@@ -100,7 +101,8 @@ impl Update {
         let asked = self.asked()?;
         let merged = merge::merge(before(&container)?, &asked);
         let resources = parse(merged.clone()).context("the resources")?;
-        cgroup(&container)?.update(&resources::limits(&resources)?)?;
+        cgroup(&container)?; // an error where there is none
+        Cgroup::update_at(&container.state.cgroup, &resources::limits(&resources)?)?;
         let path = container.directory.join(RESOURCES);
         kit::write_atomically(
             &path,

@@ -9,11 +9,11 @@ use kit::Result;
 use mount::inside::TargetKind;
 use mount::{Cover, Entry, ReadOnlyLater};
 use oci_spec::runtime::{Linux, Spec};
-use pivot_root::{Access, DeviceNode, Root, RootPropagation, Rootfs};
+use pivot_root::{Access, DeviceNode, Root, RootPropagation, RootView, Rootfs};
 use user::Ids;
 
 use crate::plan::id_maps::IdMaps;
-use crate::plan::{Namespaces, devices, invalid, mounts, root};
+use crate::plan::{CgroupNamespace, Namespaces, devices, invalid, mounts, root};
 
 /// The files that a container sees.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Files {
     pub id_maps: IdMaps,
     /// Its device nodes; None if its /dev is a bind mount.
     pub devices: Option<Vec<DeviceNode>>,
+    /// The most access that a mount of cgroups gives.
+    pub cgroups: ViewAccess,
     /// The way into its root file system.
     pub way_in: WayIn,
 }
@@ -69,6 +71,7 @@ impl Files {
             devices: devices::devices(nodes, &entries)?,
             propagation,
             mounts: entries,
+            cgroups: most_access(namespaces),
             way_in: WayIn::PivotRoot,
         })
     }
@@ -82,6 +85,17 @@ impl Files {
         self.id_maps.copy_sources(&self.mounts)
     }
 
+    /// Mounts the root where hooks expect it. A chroot(2) wants it over `/`.
+    ///
+    /// # Errors
+    /// When the kernel refuses the mount.
+    pub fn open_root(&self, view: &RootView) -> Result<Root> {
+        match self.way_in {
+            WayIn::PivotRoot => Root::on_its_directory(view),
+            WayIn::Chroot => Root::of_view(view),
+        }
+    }
+
     /// Makes the mounts, and then the devices on them.
     ///
     /// # Errors
@@ -92,7 +106,7 @@ impl Files {
         cgroup: &Cgroup,
     ) -> Result<ReadOnlyLater> {
         let later = pivot_root::mount_entries(root, &self.mounts, |entry| {
-            mount_cgroup(root, entry, cgroup)
+            mount_cgroup(root, entry, cgroup, self.cgroups)
         })?;
         if let Some(devices) = &self.devices {
             pivot_root::make_devices(root, devices)?;
@@ -121,11 +135,26 @@ impl Files {
 
 /// Mounts the container's cgroup, writable unless config.json says `ro`. In it the
 /// container can change only what is below.
-fn mount_cgroup(root: BorrowedFd<'_>, entry: &Entry, cgroup: &Cgroup) -> Result<()> {
+fn mount_cgroup(
+    root: BorrowedFd<'_>,
+    entry: &Entry,
+    cgroup: &Cgroup,
+    most_access: ViewAccess,
+) -> Result<()> {
     entry.open_target(root, Cover::Kernel, TargetKind::Directory)?;
     let access = match entry.options.is_read_only() {
         true => ViewAccess::ReadOnly,
-        false => ViewAccess::ReadWrite,
+        false => most_access,
     };
     cgroup.mount_at(root, &entry.target.to_string_lossy(), access)
+}
+
+/// Returns the most access that a mount of cgroups gives (CVE-2023-25809: without root
+/// and without a cgroup namespace, the cgroups of the host's user were writable).
+fn most_access(namespaces: &Namespaces) -> ViewAccess {
+    let is_own = namespaces.cgroup == CgroupNamespace::New;
+    match is_own || !namespaces.has(CloneFlags::CLONE_NEWUSER) {
+        true => ViewAccess::ReadWrite,
+        false => ViewAccess::ReadOnly,
+    }
 }

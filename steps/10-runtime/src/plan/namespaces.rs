@@ -145,6 +145,12 @@ fn set_clocks(offsets: &str) -> Result<()> {
 /// Opens a namespace, and checks that it is of the kind that config.json says.
 fn open(namespace: &LinuxNamespace, path: &Path) -> Result<Namespace> {
     let (kind, typ) = (flag(namespace.typ()), namespace.typ());
+    if !path.is_absolute() {
+        return Err(invalid(format_args!(
+            "linux.namespaces: {}: the path must be absolute",
+            path.display()
+        )));
+    }
     let name = format!("{typ:?}, {}", path.display());
     let file = kit::call("a namespace that exists", "open", path.display(), || {
         File::open(path)

@@ -10,6 +10,7 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxHugepageLimit,
     LinuxMemory, LinuxNetwork, LinuxRdma, LinuxResources, LinuxThrottleDevice,
 };
+use rustix::process::geteuid;
 
 /// Makes the resources of a new container. The default devices are always allowed.
 ///
@@ -20,7 +21,28 @@ pub(crate) fn plan(resources: Option<&LinuxResources>) -> Result<Resources> {
     let rules = asked.devices().iter().flatten().map(device_rule);
     let mut rules = rules.collect::<Result<Vec<_>>>()?;
     rules.extend(DeviceRules::defaults());
-    Ok(Resources { devices: Some(DeviceRules(rules)), ..limits(&asked)? })
+    if let Some(block_io) = asked.block_io() {
+        require_rates(block_io)?;
+    }
+    let mut resources =
+        Resources { devices: Some(DeviceRules(rules)), ..limits(&asked)? };
+    if !geteuid().is_root() {
+        forget_unlimited(&mut resources);
+    }
+    Ok(resources)
+}
+
+/// Forgets the limits of -1, which a new cgroup does not need to be told: without root
+/// there may be no controller for them, and there is nothing to refuse.
+fn forget_unlimited(resources: &mut Resources) {
+    let limits = &mut resources.limits;
+    for limit in [&mut limits.memory, &mut limits.memory_reservation, &mut limits.pids]
+    {
+        limit.take_if(|limit| *limit == Max::Unlimited);
+    }
+    limits.swap.take_if(|swap| swap.total() == Max::Unlimited);
+    let no_limit = Cpus { quota: Max::Unlimited, period: Cpus::PERIOD };
+    limits.cpus.take_if(|cpus| *cpus == no_limit);
 }
 
 /// Makes the resources without the device rules: for `update`, which leaves these as
@@ -53,9 +75,8 @@ pub(crate) fn limits(asked: &LinuxResources) -> Result<Resources> {
         resources.settings.extend(network_settings(network));
     }
     let rdma = asked.rdma().iter().flatten();
-    resources
-        .settings
-        .extend(rdma.map(|(device, limits)| rdma_setting(device, limits)));
+    let rdma = rdma.map(|(device, limits)| rdma_setting(device, limits));
+    resources.settings.extend(rdma.collect::<Result<Vec<_>>>()?);
     resources.unified =
         asked.unified().clone().unwrap_or_default().into_iter().collect();
     Ok(resources)
@@ -137,6 +158,12 @@ fn add_block_io(resources: &mut Resources, block_io: &LinuxBlockIo) -> Result<()
         let device = device(of_device.major(), of_device.minor())?;
         let weight = nonzero(of_device.weight());
         let leaf_weight = nonzero(of_device.leaf_weight());
+        if (weight, leaf_weight) == (None, None) {
+            let Device { major, minor } = device;
+            return Err(invalid(format_args!(
+                "blockIO.weightDevice {major}:{minor}: a weight is missing"
+            )));
+        }
         let settings = [
             weight.map(|weight| Setting::BlkioDeviceWeight(device, weight.into())),
             leaf_weight
@@ -150,6 +177,26 @@ fn add_block_io(resources: &mut Resources, block_io: &LinuxBlockIo) -> Result<()
     limits.device_read_iops = rates(block_io.throttle_read_iops_device())?;
     limits.device_write_iops = rates(block_io.throttle_write_iops_device())?;
     Ok(())
+}
+
+/// Refuses a rate of 0: a new container has no limit that it could remove, so the rate
+/// is missing.
+fn require_rates(block_io: &LinuxBlockIo) -> Result<()> {
+    let lists = [
+        block_io.throttle_read_bps_device(),
+        block_io.throttle_write_bps_device(),
+        block_io.throttle_read_iops_device(),
+        block_io.throttle_write_iops_device(),
+    ];
+    let mut all = lists.into_iter().flatten().flatten();
+    match all.find(|it| it.rate() == 0) {
+        Some(it) => Err(invalid(format_args!(
+            "blockIO: the rate of device {}:{} is missing",
+            it.major(),
+            it.minor()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Reads rates. A rate of 0 removes the limit.
@@ -187,11 +234,15 @@ fn network_settings(network: &LinuxNetwork) -> Vec<Setting> {
     class.map(Setting::NetworkClass).into_iter().chain(priorities).collect()
 }
 
-fn rdma_setting(device: &str, limits: &LinuxRdma) -> Setting {
+fn rdma_setting(device: &str, limits: &LinuxRdma) -> Result<Setting> {
+    if (limits.hca_handles(), limits.hca_objects()) == (None, None) {
+        return Err(invalid(format_args!("rdma {device:?}: a limit is missing")));
+    }
     let max = |number: Option<u32>| {
         number.map_or(Max::Unlimited, |number| Max::At(number.into()))
     };
-    Setting::Rdma(device.into(), max(limits.hca_handles()), max(limits.hca_objects()))
+    let (handles, objects) = (max(limits.hca_handles()), max(limits.hca_objects()));
+    Ok(Setting::Rdma(device.into(), handles, objects))
 }
 
 /// Reads a device rule. A missing number, or -1, stands for all.
