@@ -12,6 +12,9 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 /// The name of the FIFO in the container's directory.
 const NAME: &str = "exec.fifo";
 
+/// What `start` writes into it.
+const GO_AHEAD: &[u8] = b"0";
+
 /// The FIFO, open for reading and writing.
 #[derive(Debug)]
 pub(crate) struct ExecFifo(OwnedFd);
@@ -63,7 +66,7 @@ pub(crate) fn start(directory: &Path, init: BorrowedFd<'_>) -> Result<()> {
         opened => opened.with_context(|| format!("open {}", path.display()))?,
     };
     kit::call("the go-ahead", "write", "the exec FIFO, 1 byte", || {
-        rustix::io::write(&fifo, b"0").map(drop)
+        rustix::io::write(&fifo, GO_AHEAD).map(drop)
     })?;
     wait_for_exec(fifo.as_fd(), init)?;
     report_failure(&path)?;
@@ -94,7 +97,13 @@ fn report_failure(path: &Path) -> Result<()> {
         .with_context(|| format!("open {}", path.display()))?;
     let mut text = vec![0; 64 << 10];
     let length = rustix::io::read(&fifo, &mut text).unwrap_or(0);
-    match serde_json::from_slice::<Failure>(&text[..length]) {
+    let text = &text[..length];
+    if text.starts_with(GO_AHEAD) {
+        // Nobody has read it: the process was killed at the gate.
+        let failure = Failure::new("cannot start a container that has stopped");
+        return Err(failure.with_kind(FailureKind::Conflict).into());
+    }
+    match serde_json::from_slice::<Failure>(text) {
         Ok(failure) => Err(failure.into()),
         Err(_) => Ok(()),
     }
