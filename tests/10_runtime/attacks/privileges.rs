@@ -156,9 +156,20 @@ fn the_cgroups_of_the_host_are_read_only_for_a_rootless_container() {
     host::chown_recursive(bundle.dir(), USER, USER);
     let start = r#"shift; exec ./program "$@""#;
     let id = USER.to_string();
-    bundle.starter = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c", start, "sh"]
-        .map(Into::into)
-        .into();
+    bundle.starter = [
+        "setpriv",
+        "--reuid",
+        &id,
+        "--regid",
+        &id,
+        "--clear-groups",
+        "sh",
+        "-c",
+        start,
+        "sh",
+    ]
+    .map(Into::into)
+    .into();
     let map = json!([{ "containerID": 0, "hostID": USER, "size": 1 }]);
     bundle.config["linux"]["uidMappings"] = map.clone();
     bundle.config["linux"]["gidMappings"] = map;
