@@ -29,6 +29,8 @@ mod rlimits;
 mod rootless;
 #[path = "09_security/seccomp.rs"]
 mod seccomp;
+#[path = "09_security/seccomp_show.rs"]
+mod seccomp_show;
 #[path = "09_security/sysctls.rs"]
 mod sysctls;
 

@@ -4,6 +4,8 @@ use kiste_tests::{Fixture, step};
 
 #[path = "10_runtime/attacks.rs"]
 mod attacks;
+#[path = "10_runtime/cgroups.rs"]
+mod cgroups;
 #[path = "10_runtime/conformance.rs"]
 mod conformance;
 #[path = "10_runtime/containerd.rs"]
@@ -14,18 +16,26 @@ mod cri;
 mod docker;
 #[path = "10_runtime/engines.rs"]
 mod engines;
+#[path = "10_runtime/events.rs"]
+mod events;
 #[path = "10_runtime/exec.rs"]
 mod exec;
 #[path = "10_runtime/files.rs"]
 mod files;
+#[path = "10_runtime/help.rs"]
+mod help;
 #[path = "10_runtime/killed.rs"]
 mod killed;
 #[path = "10_runtime/log.rs"]
 mod log;
+#[path = "10_runtime/pause.rs"]
+mod pause;
 #[path = "10_runtime/podman.rs"]
 mod podman;
 #[path = "10_runtime/terminal.rs"]
 mod terminal;
+#[path = "10_runtime/update.rs"]
+mod update;
 
 /// Returns a fixture for root.
 fn fixture() -> Option<Fixture> {

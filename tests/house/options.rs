@@ -18,6 +18,8 @@ const OTHERS: &[&str] = &[
     "--user",
     "--scope",
     "--from",
+    // show
+    "--arch",
     // network create
     "--mtu",
     "--ipv6",
@@ -30,12 +32,27 @@ pub fn unknown(source: &Source, snapshots: &Path) -> Vec<String> {
     if source.step() == "00-kit" || source.code().contains("Command::new(") {
         return Vec::new();
     }
-    let help = snapshots.join(format!("{}-run-help.snap", source.step()));
-    let help = std::fs::read_to_string(help).expect("the recorded help");
+    let help = recorded_help(source.step(), snapshots);
     let known: BTreeSet<&str> = options(&help).chain(OTHERS.iter().copied()).collect();
     let code = source.code().lines().filter(|line| !line.trim().starts_with("//"));
     let named = code.flat_map(options).filter(|option| !known.contains(option));
     named.map(|option| format!("{}: {option}", source.path.display())).collect()
+}
+
+/// Returns the help of `run`; in a step whose other verbs start processes, too, the help
+/// of all verbs.
+fn recorded_help(step: &str, snapshots: &Path) -> String {
+    let files = std::fs::read_dir(snapshots).expect("the recorded help");
+    let names = files.map(|file| file.expect("an entry").file_name());
+    let is_of_step = |name: &String| match step {
+        "10-runtime" => name.starts_with(step),
+        _ => *name == format!("{step}-run-help.snap"),
+    };
+    let names = names.filter_map(|name| name.into_string().ok()).filter(is_of_step);
+    let texts = names.map(|name| std::fs::read_to_string(snapshots.join(name)));
+    let help: String = texts.map(|text| text.expect("the recorded help")).collect();
+    assert!(!help.is_empty(), "no help of {step} is recorded");
+    help
 }
 
 /// Returns every `--word` of a text.

@@ -19,21 +19,37 @@ pub fn assert_help_is_as_recorded(step: &Step) {
     if !step.is_ours() {
         return;
     }
-    let recorded = rootfs::workspace().join("tests/snapshots");
     for (name, arguments) in
         [("help", &["--help"][..]), ("run-help", &["run", "--help"])]
     {
-        let name = format!("{}-{name}", step.name());
         let help = help(step, arguments);
         assert!(help.contains(&chapter(step)), "{:?}: {help}", chapter(step));
-        insta::with_settings!({
-            snapshot_path => &recorded, prepend_module_to_snapshot => false, omit_expression => true,
-        }, { insta::assert_snapshot!(name, help) });
+        assert_recorded(step, name, help);
     }
     for arguments in [&["-h"][..], &["run", "-h"]] {
         let short = help(step, arguments);
         assert!(short.lines().count() <= ROWS, "{short}");
     }
+}
+
+/// Asserts that the help of these verbs is the text in `tests/snapshots`.
+#[track_caller]
+pub fn assert_help_of_verbs_is_as_recorded(step: &Step, verbs: &[&str]) {
+    if !step.is_ours() {
+        return;
+    }
+    for verb in verbs {
+        assert_recorded(step, &format!("{verb}-help"), help(step, &[verb, "--help"]));
+    }
+}
+
+#[track_caller]
+fn assert_recorded(step: &Step, name: &str, help: String) {
+    let recorded = rootfs::workspace().join("tests/snapshots");
+    let name = format!("{}-{name}", step.name());
+    insta::with_settings!({
+        snapshot_path => &recorded, prepend_module_to_snapshot => false, omit_expression => true,
+    }, { insta::assert_snapshot!(name, help) });
 }
 
 fn help(step: &Step, arguments: &[&str]) -> String {

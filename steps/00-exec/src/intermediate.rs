@@ -26,9 +26,14 @@ impl Spawn<'_> {
         theirs: &Channel,
     ) -> Result<Cloned> {
         self.wait_for_parent();
+        // The child inherits the cgroup. It could not be cloned into it: in the
+        // container's cgroup namespace, where the intermediate process is by then, the
+        // kernel refuses a move from outside (cgroup_namespaces(7), nsdelegate).
+        let cgroup = self.cgroup.take();
         let why = "an intermediate process, to enter namespaces";
-        let cloned = kit::call(why, "clone3", "no new namespace", || {
-            sys::clone3(CloneFlags::empty(), None, Parent::Caller)
+        let flags = cgroup.map_or("no new namespace", |_| "INTO_CGROUP");
+        let cloned = kit::call(why, "clone3", flags, || {
+            sys::clone3(CloneFlags::empty(), cgroup, Parent::Caller)
         })?;
         match cloned {
             Cloned::Parent(pid, pidfd) => wait(&Process::new(pid, pidfd), ours),

@@ -28,7 +28,7 @@ pub(crate) type ForChild<'a> = Box<dyn FnOnce(Pid) -> Result<()> + 'a>;
 /// A process to be started.
 pub struct Spawn<'a> {
     namespaces: CloneFlags,
-    cgroup: Option<BorrowedFd<'a>>,
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
     before_start: Option<ForChild<'a>>,
     at_sync_point: Option<ForChild<'a>>,
     /// The work of the intermediate process, if there is one.

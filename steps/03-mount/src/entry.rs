@@ -64,7 +64,7 @@ pub fn mount_entries(
     Ok(later)
 }
 
-/// The maker of a mount.
+/// The process that makes a mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadeBy {
     /// The caller of [`mount_entries`].
@@ -144,16 +144,23 @@ impl Entry {
         if file_system.needs_old_call(&self.options) {
             file_system.mount_on(&target, &self.target, &self.options)?;
             let mount = inside::open(root, &self.target)?;
-            self.finish(&Detached::made(mount, self.target.display()))?;
+            let mount = Detached::made(mount, self.target.display());
+            self.copy_up(&target, &mount)?;
+            self.finish(&mount)?;
             return Ok(None);
         }
         let mount = file_system.mount(&self.options)?;
-        if self.options.copy_up {
-            copy_up::copy(target.as_fd(), mount.as_fd(), &self.target)?;
-        }
+        self.copy_up(&target, &mount)?;
         mount.attach(&target, self.target.display())?;
         self.finish(&mount)?;
         Ok(file_system.is_read_only_later(&self.options).then_some(mount))
+    }
+
+    fn copy_up(&self, covered: &OwnedFd, mount: &Detached) -> Result<()> {
+        match self.options.copy_up {
+            true => copy_up::copy(covered.as_fd(), mount.as_fd(), &self.target),
+            false => Ok(()),
+        }
     }
 
     /// Attaches a mount that the caller has made to the target of this entry, with the
@@ -185,8 +192,8 @@ impl Entry {
         open_target(root, &self.target, kind, cover)
     }
 
-    /// Sets what applies to the mounts below it, too, and what must not apply before it
-    /// is attached: nothing can be mounted where it would propagate from.
+    /// Sets the attributes of the mounts below it, too, and the propagation. Call it
+    /// once the mount is attached: on a shared mount it would become shared.
     fn finish(&self, mount: &Detached) -> Result<()> {
         let all = self.options.recursive_attributes;
         mount.set_attributes(all, Recursion::Recursive)?;

@@ -67,7 +67,7 @@ pub fn find_sources(requests: &mut [impl Sourced]) -> Result<()> {
 /// The kernel's, from open_tree(2) and mount_setattr(2).
 pub fn copy_sources(requests: &[impl Sourced]) -> Result<()> {
     for_each_source(requests, |source, recursion| {
-        // The parent has made its own already.
+        // An idmapped mount is made by its own function.
         if source.is_made_by_parent() { Ok(()) } else { copy_source(source, recursion) }
     })
 }

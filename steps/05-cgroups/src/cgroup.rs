@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kit::{Failure, FailureKind, Keeper, RunDir};
+use kit::{Failure, FailureKind, Hint, Keeper, RunDir};
+use nix::errno::Errno;
 
 use crate::controller::{Controller, Version};
 use crate::directory::{Directory, unified};
@@ -150,7 +151,9 @@ impl Cgroup {
             // 0 stands for the thread that writes, the only one of the child. `tasks`
             // moves it at once. A write to cgroup.procs waits 5 to 20 ms for all forks
             // of the host (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
-            directory.write("version 1: enters before anything else", "tasks", 0)?;
+            directory
+                .write("version 1: enters before anything else", "tasks", 0)
+                .hint_on(Errno::ENOSPC, "its cpuset.cpus or cpuset.mems is empty")?;
         }
         Ok(())
     }

@@ -4,6 +4,8 @@
 
 mod block_io;
 mod memory;
+mod pressure;
+mod zero;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +18,9 @@ use crate::directory::{Directory, unified};
 
 pub use block_io::{BlockIoCounters, BlockIoEntry};
 pub use memory::{MemoryCounters, MemoryEntry};
+use pressure::pressure;
+pub use pressure::{Pressure, PressureLine};
+use zero::is_zero;
 
 /// All counters of a cgroup. A counter that this kernel does not have is 0 or left out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -115,33 +120,6 @@ pub struct HugepageCounters {
     pub failcnt: u64,
 }
 
-/// The share of time lost by waiting for a resource (accounting/psi.rst).
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Pressure {
-    /// Some processes waited.
-    pub some: PressureLine,
-    /// All processes waited.
-    pub full: PressureLine,
-}
-
-/// The time lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct PressureLine {
-    /// Percent of the last 10 seconds.
-    pub avg10: f64,
-    /// Percent of the last minute.
-    pub avg60: f64,
-    /// Percent of the last 5 minutes.
-    pub avg300: f64,
-    /// Microseconds in all.
-    pub total: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
 impl Cgroup {
     /// Reads all counters.
     pub fn counters(&self) -> Counters {
@@ -233,28 +211,6 @@ fn hugepages(cgroup: &Directory) -> BTreeMap<String, HugepageCounters> {
         ))
     };
     cgroup.files().iter().filter_map(|file| of_size(file)).collect()
-}
-
-/// Reads a file such as cpu.pressure, which version 2 has: `some avg10=0.00 avg60=0.00
-/// avg300=0.00 total=0`.
-fn pressure(cgroup: &Directory, file: &str) -> Option<Pressure> {
-    let text = cgroup.read(file).ok()?;
-    let line = |kind: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(kind));
-        let value = |key: &str| {
-            let mut pairs = line?.split_whitespace();
-            pairs.find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
-        };
-        let percent =
-            |key| value(key).and_then(|it| it.parse().ok()).unwrap_or_default();
-        PressureLine {
-            avg10: percent("avg10"),
-            avg60: percent("avg60"),
-            avg300: percent("avg300"),
-            total: value("total").and_then(|it| it.parse().ok()).unwrap_or_default(),
-        }
-    };
-    Some(Pressure { some: line("some"), full: line("full") })
 }
 
 fn numbers(text: &str) -> Vec<u64> {

@@ -67,8 +67,7 @@ impl Cgroup {
         for sub in asked {
             if !self.directories().iter().any(|it| sub.is_in(it)) {
                 let names = sub.controllers.join(",");
-                let what =
-                    format!("--cgroup: no hierarchy has the controllers {names}");
+                let what = format!("no hierarchy has the controllers {names}");
                 let hint = "version 2 has one hierarchy: give the path alone";
                 return Err(usage(what, hint));
             }
@@ -92,7 +91,7 @@ fn existing_below(own: &Directory, path: &Path) -> Result<PathBuf> {
     match below.is_dir() {
         true => Ok(below),
         false => {
-            let what = format!("--cgroup: {} does not exist", below.display());
+            let what = format!("the cgroup {} does not exist", below.display());
             Err(usage(what, "make it first, for instance by `mkdir` in the container"))
         }
     }

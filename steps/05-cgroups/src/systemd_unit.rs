@@ -45,8 +45,8 @@ pub enum UnitProperty {
 }
 
 /// The hint for a host without systemd.
-const NO_SYSTEMD: &str = "is systemd running here? Where it is not, leave out --systemd-cgroup (podman: \
-                          --cgroup-manager=cgroupfs, dockerd: --exec-opt native.cgroupdriver=cgroupfs)";
+const NO_SYSTEMD: &str = "is systemd running here? Where it is not, choose cgroupfs as the cgroup manager \
+                          of the engine";
 
 impl SystemdUnit {
     /// Makes the unit of a container from `linux.cgroupsPath`, which is then
@@ -64,11 +64,9 @@ impl SystemdUnit {
         let path = cgroups_path.filter(|path| !path.is_empty()).unwrap_or(&default);
         let parts: Vec<_> = path.split(':').collect();
         let [slice, prefix, name] = parts[..] else {
-            let what = format!(
-                "cgroupsPath {path:?}: with --systemd-cgroup it is SLICE:PREFIX:NAME"
-            );
-            let hint =
-                "for instance system.slice:kiste:web; or leave out --systemd-cgroup";
+            let what =
+                format!("cgroupsPath {path:?}: with systemd it is SLICE:PREFIX:NAME");
+            let hint = "for instance system.slice:kiste:web";
             return Err(usage(what, hint));
         };
         let slice = if slice.is_empty() { default_slice } else { slice };

@@ -41,7 +41,7 @@ pub struct Args {
 
     /// Set seccomp=FILE|unconfined, no-new-privileges, apparmor=PROFILE
     ///
-    /// By default, a seccomp filter allows the system calls that Docker allows, and
+    /// By default, a seccomp filter allows the system calls that Podman allows, and
     /// files of /proc and /sys that reach the host are hidden or read-only
     /// (systempaths=unconfined shows them). label=disable changes nothing.
     #[arg(long, value_name = "OPTION")]

@@ -177,6 +177,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             let command = command.enter_workdir_early(); // 00: where only root may go
+            security.set_apparmor_profile()?; // 09: for the next program
             // 09: the command's rights, and no program's more
             let confinement = security.confinement(account.uid)?;
             confinement.before_user_change()?;

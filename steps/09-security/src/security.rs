@@ -1,7 +1,7 @@
 //! Everything that limits what a container may do, as one value.
 
-use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use cgroups::{DeviceAccess, DeviceRule, DeviceRules, DeviceVerdict};
@@ -118,6 +118,19 @@ impl Security {
         mask(root, &self.masked_paths)
     }
     // ANCHOR_END: protect
+
+    /// In the child, inside the root file system: has the kernel give the next program
+    /// the AppArmor profile.
+    ///
+    /// # Errors
+    /// When no such profile is loaded.
+    pub fn set_apparmor_profile(&self) -> Result<()> {
+        let Some(profile) = &self.apparmor else { return Ok(()) };
+        let proc = kit::call("the container's own", "open", "/proc", || {
+            kit::open_directory(Path::new("/proc"))
+        })?;
+        profile.set_on_exec(proc.as_fd())
+    }
 
     /// In the child: returns the rights that the command has as this user. Warns of the
     /// capabilities that the caller cannot give.

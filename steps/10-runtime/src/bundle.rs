@@ -85,8 +85,11 @@ fn parse_leniently<T: DeserializeOwned>(
     };
     let mut document: Value = serde_json::from_slice(text)?;
     let Some(process) = document.pointer_mut(process) else { return Err(error.into()) };
-    drop_unknown_capabilities(&mut process["capabilities"], log);
-    spell_flags(&mut process["scheduler"]["flags"]);
+    // Not by an index, which would add what is not there.
+    if let Some(sets) = process.get_mut("capabilities") {
+        drop_unknown_capabilities(sets, log);
+    }
+    process.pointer_mut("/scheduler/flags").into_iter().for_each(spell_flags);
     Ok(serde_json::from_value(document)?)
 }
 

@@ -1,11 +1,13 @@
 //! The command line, spelled as runc's: engines know it.
 
+mod bus;
 mod create;
 mod delete;
 mod events;
 mod exec;
 mod features;
 mod kill;
+mod lesson;
 mod list;
 mod pause;
 mod ps;
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use kit::{Failure, Result, program};
 
+use crate::cli::lesson::LESSON;
 use crate::log::{Format, Log};
 use crate::plan::CgroupManager;
 
@@ -76,7 +79,7 @@ impl Global {
     /// The program that makes the cgroups.
     pub fn cgroup_manager(&self) -> CgroupManager {
         match self.systemd_cgroup {
-            true => CgroupManager::Systemd,
+            true => CgroupManager::Systemd(bus::systemd_bus()),
             false => CgroupManager::Kiste,
         }
     }
@@ -136,7 +139,7 @@ pub fn main() -> ExitCode {
         if std::env::args_os().any(|it| STARTING.iter().any(|verb| it == *verb)) {
             mount::protect_program()?;
         }
-        let Cli { global, verb } = Cli::parse();
+        let Cli { global, verb } = LESSON.parse();
         let log = global.log();
         verb.run(&global).map_err(|error| {
             let failure = for_engines(Failure::of(&error), &verb);

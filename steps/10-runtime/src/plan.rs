@@ -93,8 +93,8 @@ pub(crate) fn plan(
         cgroup: cgroup::plan(spec, &linux, id.as_str(), manager, &resources)?,
         resources,
         process,
-        masked_paths: paths(linux.masked_paths()),
-        readonly_paths: paths(linux.readonly_paths()),
+        masked_paths: paths("maskedPaths", linux.masked_paths())?,
+        readonly_paths: paths("readonlyPaths", linux.readonly_paths())?,
         hooks: Hooks::of(spec)?,
     })
 }
@@ -134,8 +134,12 @@ fn sysctls(linux: &Linux, namespaces: &Namespaces) -> Result<Vec<Sysctl>> {
     sorted.into_iter().map(sysctl).collect()
 }
 
-fn paths(section: &Option<Vec<String>>) -> Vec<PathBuf> {
-    section.iter().flatten().map(PathBuf::from).collect()
+fn paths(name: &str, section: &Option<Vec<String>>) -> Result<Vec<PathBuf>> {
+    let path = |path: &String| match path.starts_with('/') {
+        true => Ok(PathBuf::from(path)),
+        false => Err(invalid(format_args!("linux.{name}: {path:?} is not absolute"))),
+    };
+    section.iter().flatten().map(path).collect()
 }
 
 /// Makes a name of the UTS namespace. Without a namespace of the container's own it

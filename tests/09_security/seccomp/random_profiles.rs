@@ -61,7 +61,7 @@ fn profile(random: &mut Random, archs: &[Arch], kind: &Kind) -> Profile {
         let conditions = random.below(kind.arguments + 1);
         let mut conditions: Vec<_> =
             (0..conditions).map(|_| condition(random, kind)).collect();
-        // The same argument twice means something else: see runc's rule in the unit tests.
+        // An argument twice means something else: see runc's rule in the unit tests.
         conditions.sort_by_key(|it| it.argument);
         conditions.dedup_by_key(|it| it.argument);
         let action = random.one_of(kind.actions);

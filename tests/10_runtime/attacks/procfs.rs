@@ -34,7 +34,7 @@ fn assert_untouched(bundle: &Bundle) {
 
 #[test]
 fn a_volume_on_proc_is_refused() {
-    let Some(mut bundle) = Bundle::of_script("cat /proc/self/attr/exec") else {
+    let Some(mut bundle) = Bundle::of_script("true") else {
         return;
     };
     bundle.assert_works();

@@ -227,6 +227,9 @@ fn every_word_of_seccomp_that_is_listed_is_recognized() {
         words(&features, "/linux/seccomp/knownFlags"),
     );
     assert!(!actions.is_empty() && !operators.is_empty() && !architectures.is_empty());
+    // libseccomp refuses architectures of another byte order in one filter.
+    let is_native = |name: &&String| bundle.is_ours() || name.contains("X86");
+    let architectures: Vec<_> = architectures.iter().filter(is_native).collect();
     // Calls that sh does not make.
     let calls = [
         "swapon",

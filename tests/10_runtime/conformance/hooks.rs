@@ -95,7 +95,10 @@ fn hooks_are_called_in_order_each_at_its_time_with_its_state() {
             .collect()
     };
     bundle.created();
-    assert_eq!(labels(&bundle), expected(&KINDS[..3]), "by create");
+    if bundle.is_ours() {
+        // runc 1.1 runs the poststart hooks in create, too.
+        assert_eq!(labels(&bundle), expected(&KINDS[..3]), "by create");
+    }
     bundle.call(&["start", ID]).exits(0);
     assert_eq!(labels(&bundle), expected(&KINDS[..5]), "by start");
     let pid = bundle.pid();
@@ -245,6 +248,10 @@ fn a_failing_create_container_hook_destroys_the_container() {
 
 #[test]
 fn a_failing_start_container_hook_destroys_the_container() {
+    let why = "start of runc does not wait for the hook";
+    if Bundle::of_ours(why).is_none() {
+        return;
+    }
     assert_failure_destroys("startContainer");
 }
 
@@ -255,7 +262,8 @@ fn a_failing_poststart_hook_destroys_the_container() {
 
 #[test]
 fn a_failing_poststop_hook_is_a_warning_and_the_others_are_called() {
-    let Some(mut bundle) = Bundle::of_script("true") else { return };
+    let why = "runc 1.1 does not call the others";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
     add(&mut bundle, "poststop", json!({ "path": "/usr/bin/false" }));
     add(&mut bundle, "poststop", json!({ "path": "/nonexistent/hook" }));
     add_noting(&mut bundle, "poststop", "after-the-failure");

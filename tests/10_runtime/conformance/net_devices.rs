@@ -1,7 +1,7 @@
 //! config-linux.md, "Network Devices".
 
-use kiste_tests::{Holder, host, require_tool};
-use serde_json::json;
+use kiste_tests::{Holder, host, report_missing, require_tool};
+use serde_json::{Value, json};
 
 use super::bundle::{Bundle, ID};
 
@@ -18,7 +18,16 @@ fn network() -> Option<Holder> {
 
 /// Makes a bundle whose runtime is in that network namespace.
 fn bundle_in(network: &Holder) -> Option<Bundle> {
-    let mut bundle = Bundle::of_ours("runc 1.1 does not know netDevices")?;
+    let mut bundle = Bundle::new()?;
+    let features = bundle.call(&["features"]);
+    let features: Value = serde_json::from_str(&features.out).unwrap_or_default();
+    if features.pointer("/linux/netDevices/enabled") != Some(&json!(true)) {
+        report_missing(
+            "netDevices",
+            "the runtime does not announce them in `features`",
+        );
+        return None;
+    }
     let enter = format!("--net=/proc/{}/ns/net", network.pid());
     bundle.starter = vec!["nsenter".into(), enter];
     bundle.set_script("exec sleep 1000");
@@ -38,6 +47,25 @@ fn link(pid: impl std::fmt::Display, name: &str) -> String {
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A runtime that cannot move them does not run the container without them.
+#[test]
+fn network_devices_are_moved_or_refused() {
+    let Some(network) = network() else { return };
+    let Some(mut bundle) = Bundle::of_ours("runc 1.1 ignores netDevices") else {
+        return;
+    };
+    bundle.starter =
+        vec!["nsenter".into(), format!("--net=/proc/{}/ns/net", network.pid())];
+    bundle.config["linux"]["netDevices"] = json!({ "kiste-one": {} });
+    let ran = bundle.create();
+    if ran.code == 0 {
+        assert!(link(bundle.pid(), "kiste-one").contains("10.9.8.7"));
+    } else {
+        bundle.assert_refused(&ran);
+        bundle.assert_nothing_left();
+    }
 }
 
 #[test]

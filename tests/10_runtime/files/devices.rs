@@ -152,7 +152,7 @@ fn another_file_in_place_of_a_device_is_refused() {
 fn an_invalid_device_is_refused() {
     let Some(fixture) = fixture() else { return };
     for (device, words) in [
-        (json!({"path": "/dev/x", "type": "a"}), "type"),
+        (json!({"path": "/dev/x", "type": "a", "major": 1, "minor": 3}), "type"),
         (json!({"path": "/dev/../etc/x", "type": "c", "major": 1, "minor": 3}), "path"),
         (json!({"path": "/proc/x", "type": "c", "major": 1, "minor": 3}), "path"),
         (json!({"path": "/dev/x", "type": "c", "major": -1, "minor": 3}), "number"),

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Pressure, is_zero, pressure};
 use crate::controller::Version;
+use crate::counters::pressure::{Pressure, pressure};
+use crate::counters::zero::is_zero;
 use crate::directory::Directory;
 
 /// Block devices.

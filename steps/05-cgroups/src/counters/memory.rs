@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Pressure, is_zero, pressure};
 use crate::controller::Version;
+use crate::counters::pressure::{Pressure, pressure};
+use crate::counters::zero::is_zero;
 use crate::directory::Directory;
 
 /// Memory, in bytes.

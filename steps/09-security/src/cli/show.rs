@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use kit::{Context, Failure, Hint, Result};
 
 use crate::capabilities::default_capabilities;
+use crate::capability_set::{Capability, CapabilitySet};
 use crate::seccomp::{
     Arch, Host, Profile, Question, compile, default_profile, disassemble, parse, table,
     verdict,
@@ -36,16 +37,23 @@ pub struct Show {
     /// [default: this one]
     #[arg(long, value_parser = parse_arch)]
     arch: Option<Arch>,
+
+    /// A capability that the container has besides Docker's default: SYS_ADMIN
+    #[arg(long, value_name = "CAP")]
+    cap_add: Vec<Capability>,
 }
 
+/// The longest profile that is read, in bytes. Docker's default has 16 KiB.
+const LONGEST_PROFILE: u64 = 4 << 20;
+
 impl Show {
-    /// Prints the profile for a container with the default capabilities, or the verdict
-    /// on a system call.
+    /// Prints the profile, or the verdict on a system call.
     ///
     /// # Errors
     /// If the file is no profile, or if there is no such system call.
     pub fn run(&self) -> Result<ExitCode> {
-        let this = Host::this(default_capabilities().raw())?;
+        let added: CapabilitySet = self.cap_add.iter().copied().collect();
+        let this = Host::this(default_capabilities().union(added).raw())?;
         let arch = self.arch.unwrap_or(this.arch);
         let profile = self.profile(&Host { arch: arch.machine(), ..this })?;
         let filter = compile(&profile)?;
@@ -69,11 +77,10 @@ impl Show {
 
     fn profile(&self, host: &Host) -> Result<Profile> {
         let Some(file) = &self.file else { return Ok(default_profile(host)) };
-        let name = file.display();
-        let json = std::fs::read(file)
-            .with_context(|| format!("read {name}"))
+        let json = kit::read_document(file, LONGEST_PROFILE)
+            .with_context(|| file.display().to_string())
             .hint("without a file, the default profile is shown")?;
-        parse(&json, host).with_context(|| name.to_string())
+        parse(&json, host).with_context(|| file.display().to_string())
     }
 }
 

@@ -60,7 +60,7 @@ fn audit_values(profile: &Profile) -> Vec<u32> {
     values
 }
 
-// ANCHOR: number_line
+// ANCHOR: number-line
 /// The system calls of a processor's mode as a line of numbers: from each key up to the
 /// next, all numbers have the same outcome.
 struct NumberLine(BTreeMap<u32, Label>);
@@ -125,7 +125,7 @@ fn outcome_of_newer_calls(default: Action) -> Action {
         _ => Action::Errno(libc::ENOSYS as u16),
     }
 }
-// ANCHOR_END: number_line
+// ANCHOR_END: number-line
 
 impl Assembler {
     // ANCHOR: search
@@ -133,7 +133,7 @@ impl Assembler {
     fn search(&mut self, segments: &[(u32, Label)]) -> Label {
         match *segments {
             [(_, only)] => only,
-            // A number between others of the same outcome.
+            // A single number between others of the same outcome.
             [(_, before), (number, it), (after, rest)]
                 if before == rest && after == number + 1 =>
             {

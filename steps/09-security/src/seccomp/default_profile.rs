@@ -44,7 +44,7 @@ pub enum Allowed {
 const DEFAULT: Action = Action::Errno(libc::ENOSYS as u16);
 const EPERM: Action = Action::Errno(libc::EPERM as u16);
 
-// ANCHOR: default_profile
+// ANCHOR: default-profile
 /// Returns the default profile for a container on this host.
 pub fn default_profile(host: &Host) -> Profile {
     let mut rules: Vec<Rule> =
@@ -60,7 +60,7 @@ pub fn default_profile(host: &Host) -> Profile {
         rules,
     }
 }
-// ANCHOR_END: default_profile
+// ANCHOR_END: default-profile
 
 impl Group {
     fn rule(&self, host: &Host) -> Option<Rule> {

@@ -122,7 +122,12 @@ fn archs(audit: u32) -> String {
 /// Returns the name of a system call, or its number if it has none.
 fn name(audit: Option<u32>, number: u32) -> String {
     let archs = Arch::ALL.into_iter().filter(|it| Some(it.audit()) == audit);
-    let name = archs.flat_map(|arch| syscalls::name(arch, number)).next();
-    // The mark of x32 is easier to see in hexadecimal.
-    name.map_or_else(|| format!("{number:#x}"), Into::into)
+    let mut names =
+        archs.filter_map(|arch| Some((arch, syscalls::name(arch, number)?)));
+    match names.next() {
+        Some((Arch::X32, name)) => format!("{name} of x32"),
+        Some((_, name)) => name.into(),
+        // The mark of x32 is easier to see in hexadecimal.
+        None => format!("{number:#x}"),
+    }
 }

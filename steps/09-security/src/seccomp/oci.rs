@@ -50,3 +50,31 @@ fn condition(it: &LinuxSeccompArg) -> Result<Condition> {
     let two = it.value_two().unwrap_or_default();
     Condition::from_oci(it.index() as u64, &it.op().to_string(), it.value(), two)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::parse;
+    use super::super::host::{Host, KernelVersion};
+    use super::*;
+    use rustix::thread::CapabilitySet;
+
+    #[test]
+    fn a_section_of_config_json_is_the_same_profile_as_in_a_file() {
+        let json = br#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
+            "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_MIPS64N32"],
+            "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+            "listenerPath": "/run/agent", "listenerMetadata": "m",
+            "syscalls": [
+              {"names": ["mount", "nosuch"], "action": "SCMP_ACT_NOTIFY"},
+              {"names": ["kill"], "action": "SCMP_ACT_TRACE", "errnoRet": 9, "args": [
+                {"index": 1, "value": 3, "valueTwo": 2, "op": "SCMP_CMP_MASKED_EQ"},
+                {"index": 0, "value": 5, "op": "SCMP_CMP_LT"}]},
+              {"names": ["read"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#;
+        let arch = Arch::X86_64;
+        let (kernel, capabilities) = (KernelVersion(6, 1), CapabilitySet::empty());
+        let of_file = parse(json, &Host { arch, kernel, capabilities }).unwrap();
+        let section: LinuxSeccomp = serde_json::from_slice(json).unwrap();
+        assert_eq!(Profile::from_oci(&section, arch).unwrap(), of_file);
+        assert_eq!(of_file.architectures, [Arch::X86_64, Arch::X86]);
+    }
+}

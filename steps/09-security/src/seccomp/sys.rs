@@ -13,7 +13,7 @@ pub struct Loaded(pub Option<OwnedFd>);
 /// `SECCOMP_SET_MODE_FILTER`: loads a filter.
 ///
 /// # Errors
-/// The kernel's; also EINVAL for a program of more than 65,535 instructions.
+/// The kernel's errors; EINVAL, too, for a program of more than 65,535 instructions.
 pub fn set_mode_filter(flags: u32, program: &[Instruction]) -> io::Result<Loaded> {
     let program = libc::sock_fprog {
         len: program.len().try_into().map_err(|_| io::ErrorKind::InvalidInput)?,

@@ -26,7 +26,7 @@ fn features() -> Value {
         "ociVersionMax": OCI_VERSION,
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer",
                   "poststart", "poststop"],
-        "mountOptions": mount_options(),
+        "mountOptions": MOUNT_OPTIONS.as_slice(),
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": capabilities,
@@ -36,7 +36,13 @@ fn features() -> Value {
             "apparmor": {"enabled": true},
             "selinux": {"enabled": true},
             "intelRdt": {"enabled": false},
-            "memoryPolicy": {},
+            "memoryPolicy": {
+                "modes": ["MPOL_BIND", "MPOL_DEFAULT", "MPOL_INTERLEAVE", "MPOL_LOCAL",
+                          "MPOL_PREFERRED", "MPOL_PREFERRED_MANY",
+                          "MPOL_WEIGHTED_INTERLEAVE"],
+                "flags": ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES",
+                          "MPOL_F_STATIC_NODES"]
+            },
             "mountExtensions": {"idmap": {"enabled": true}},
             "netDevices": {"enabled": false}
         },
@@ -63,6 +69,29 @@ fn seccomp() -> Value {
     })
 }
 
-fn mount_options() -> Vec<&'static str> {
-    vec!["bind", "nodev", "noexec", "nosuid", "rbind", "ro"]
+/// The options of mounts that are not passed on to the file system.
+#[rustfmt::skip]
+const MOUNT_OPTIONS: [&str; 63] = [
+    "acl", "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec",
+    "idmap", "iversion", "lazytime", "loud", "mand", "noacl", "noatime", "nodev",
+    "nodiratime", "noexec", "noiversion", "nolazytime", "nomand", "norelatime",
+    "nostrictatime", "nosuid", "nosymfollow", "private", "ratime", "rbind", "rdev",
+    "rdiratime", "relatime", "remount", "rexec", "ridmap", "rnoatime", "rnodev",
+    "rnodiratime", "rnoexec", "rnostrictatime", "rnosuid", "rnosymfollow", "ro",
+    "rprivate", "rrelatime", "rro", "rrw", "rshared", "rslave", "rstrictatime", "rsuid",
+    "rsymfollow", "runbindable", "rw", "shared", "silent", "slave", "strictatime",
+    "suid", "symfollow", "sync", "tmpcopyup", "unbindable",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mount_option_in_the_list_is_understood() {
+        for word in MOUNT_OPTIONS {
+            let options = mount::MountOptions::new([word]);
+            assert!(options.data.is_empty(), "{word}");
+        }
+    }
 }

@@ -7,12 +7,12 @@ use oci_spec::runtime::{Linux, Spec};
 use rustix::process::geteuid;
 
 /// The program that makes the cgroups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CgroupManager {
     /// This one, in the file system of cgroups.
     Kiste,
-    /// systemd, over D-Bus (`--systemd-cgroup`).
-    Systemd,
+    /// systemd, over the D-Bus with this address (`--systemd-cgroup`).
+    Systemd(SessionBus),
 }
 
 /// Finds the directories of the container's cgroup. They belong into the state file
@@ -32,30 +32,19 @@ pub(crate) fn plan(
         CgroupManager::Kiste => {
             CgroupLocation::new(linux.cgroups_path().as_deref(), id)
         }
-        CgroupManager::Systemd => CgroupLocation::Systemd(unit(spec, linux, id)?),
+        CgroupManager::Systemd(bus) => {
+            CgroupLocation::Systemd(unit(spec, linux, id, bus)?)
+        }
     };
     CgroupPaths::plan(&location, resources)
 }
 
 /// Makes the unit from `cgroupsPath` and the annotations `org.systemd.property.*`.
-fn unit(spec: &Spec, linux: &Linux, id: &str) -> Result<SystemdUnit> {
+fn unit(spec: &Spec, linux: &Linux, id: &str, bus: SessionBus) -> Result<SystemdUnit> {
     let path = linux.cgroups_path().as_deref().and_then(|path| path.to_str());
     let slice = if geteuid().is_root() { "system.slice" } else { "user.slice" };
-    let mut unit = SystemdUnit::new(bus(), path, id, slice)?;
+    let mut unit = SystemdUnit::new(bus, path, id, slice)?;
     let annotations = spec.annotations().iter().flatten();
     unit.add_annotations(annotations.map(|(key, value)| (&**key, &**value)))?;
     Ok(unit)
-}
-
-/// Returns the bus of the system, and without root that of the user.
-fn bus() -> SessionBus {
-    let variable = |name| std::env::var(name).ok().filter(|it| !it.is_empty());
-    SessionBus(match geteuid().is_root() {
-        true => variable("DBUS_SYSTEM_BUS_ADDRESS")
-            .unwrap_or("unix:path=/run/dbus/system_bus_socket".into()),
-        false => variable("DBUS_SESSION_BUS_ADDRESS").unwrap_or_else(|| {
-            let run_dir = variable("XDG_RUNTIME_DIR").unwrap_or("/run/user".into());
-            format!("unix:path={run_dir}/bus")
-        }),
-    })
 }

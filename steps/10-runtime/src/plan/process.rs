@@ -176,7 +176,11 @@ impl Process {
         if namespaces.has(CloneFlags::CLONE_NEWUSER) {
             return Ok(());
         }
-        let (_, lost) = self.confinement.capabilities.granted()?;
+        // A capability that is not inheritable cannot be ambient, which many a
+        // config.json overlooks: runc says nothing, either.
+        let ambient = CapabilitySet::EMPTY;
+        let asked = Capabilities { ambient, ..self.confinement.capabilities };
+        let (_, lost) = asked.granted()?;
         if !lost.is_empty() {
             let why = "this kernel or this caller does not have them";
             log.warn(&format!("process.capabilities: {lost} cannot be given: {why}"));

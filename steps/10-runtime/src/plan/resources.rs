@@ -10,6 +10,7 @@ use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxHugepageLimit,
     LinuxMemory, LinuxNetwork, LinuxRdma, LinuxResources, LinuxThrottleDevice,
 };
+use rustix::process::geteuid;
 
 /// Makes the resources of a new container. The default devices are always allowed.
 ///
@@ -23,7 +24,25 @@ pub(crate) fn plan(resources: Option<&LinuxResources>) -> Result<Resources> {
     if let Some(block_io) = asked.block_io() {
         require_rates(block_io)?;
     }
-    Ok(Resources { devices: Some(DeviceRules(rules)), ..limits(&asked)? })
+    let mut resources =
+        Resources { devices: Some(DeviceRules(rules)), ..limits(&asked)? };
+    if !geteuid().is_root() {
+        forget_unlimited(&mut resources);
+    }
+    Ok(resources)
+}
+
+/// Forgets the limits of -1, which a new cgroup does not need to be told: without root
+/// there may be no controller for them, and there is nothing to refuse.
+fn forget_unlimited(resources: &mut Resources) {
+    let limits = &mut resources.limits;
+    for limit in [&mut limits.memory, &mut limits.memory_reservation, &mut limits.pids]
+    {
+        limit.take_if(|limit| *limit == Max::Unlimited);
+    }
+    limits.swap.take_if(|swap| swap.total() == Max::Unlimited);
+    let no_limit = Cpus { quota: Max::Unlimited, period: Cpus::PERIOD };
+    limits.cpus.take_if(|cpus| *cpus == no_limit);
 }
 
 /// Makes the resources without the device rules: for `update`, which leaves these as

@@ -17,6 +17,9 @@ pub(crate) fn plan(
     })?;
     let profile = Profile::from_oci(section, native).context("linux.seccomp")?;
     check_listener(section, &profile)?;
+    if section.syscalls().iter().flatten().any(|rule| rule.names().is_empty()) {
+        return Err(invalid("linux.seccomp: a rule names no system call"));
+    }
     let filter = compile(&profile).context("linux.seccomp")?;
     // Nobody asks a listener that no rule names.
     let listener = profile.notifies().then_some(profile.listener).flatten();
