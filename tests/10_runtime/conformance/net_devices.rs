@@ -22,7 +22,10 @@ fn bundle_in(network: &Holder) -> Option<Bundle> {
     let features = bundle.call(&["features"]);
     let features: Value = serde_json::from_str(&features.out).unwrap_or_default();
     if features.pointer("/linux/netDevices/enabled") != Some(&json!(true)) {
-        report_missing("netDevices", "the runtime does not announce them in `features`");
+        report_missing(
+            "netDevices",
+            "the runtime does not announce them in `features`",
+        );
         return None;
     }
     let enter = format!("--net=/proc/{}/ns/net", network.pid());
@@ -50,8 +53,11 @@ fn link(pid: impl std::fmt::Display, name: &str) -> String {
 #[test]
 fn network_devices_are_moved_or_refused() {
     let Some(network) = network() else { return };
-    let Some(mut bundle) = Bundle::of_ours("runc 1.1 ignores netDevices") else { return };
-    bundle.starter = vec!["nsenter".into(), format!("--net=/proc/{}/ns/net", network.pid())];
+    let Some(mut bundle) = Bundle::of_ours("runc 1.1 ignores netDevices") else {
+        return;
+    };
+    bundle.starter =
+        vec!["nsenter".into(), format!("--net=/proc/{}/ns/net", network.pid())];
     bundle.config["linux"]["netDevices"] = json!({ "kiste-one": {} });
     let ran = bundle.create();
     if ran.code == 0 {
