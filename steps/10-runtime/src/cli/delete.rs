@@ -56,8 +56,6 @@ impl Delete {
         let status = container.status()?;
         match status {
             Status::Stopped => {}
-            // As runc does, and engines expect: its command has never run.
-            Status::Created => container.init()?.map_or(Ok(()), |init| init.kill())?,
             _ if self.force => kill(container)?,
             _ => {
                 let what = format!(
