@@ -1,10 +1,11 @@
 //! The place of a test on the host: a directory, a cgroup, and the sandbox in which the
 //! engine runs.
 
+use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use kiste_tests::{
@@ -19,6 +20,7 @@ use super::sandbox::Sandbox;
 pub struct Place {
     /// None only while this is dropped.
     sandbox: Option<Sandbox>,
+    daemons: RefCell<Vec<Child>>,
     fixture: Fixture,
     /// Words that start every program: `setpriv …`.
     pub starter: Vec<String>,
@@ -43,7 +45,8 @@ impl Place {
         let fixture = Fixture::of(step!("10-runtime"), &[])?;
         let script = script.replace("$DIR", &fixture.dir().display().to_string());
         let sandbox = Some(Sandbox::start(&script));
-        Some(Place { sandbox, fixture, starter: Vec::new() })
+        let daemons = RefCell::default();
+        Some(Place { sandbox, daemons, fixture, starter: Vec::new() })
     }
 
     /// Returns the runtime under test.
@@ -107,13 +110,13 @@ impl Place {
     pub fn spawn(&self, words: &[String], log: &str) {
         let words = self.words(words);
         let log = fs::File::create(self.dir().join(log)).expect("make a log");
-        Command::new(&words[0])
+        let daemon = Command::new(&words[0])
             .args(&words[1..])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
-            .spawn()
-            .expect("run nsenter, of util-linux");
+            .spawn();
+        self.daemons.borrow_mut().push(daemon.expect("run nsenter, of util-linux"));
     }
 
     fn words(&self, words: &[impl AsRef<OsStr>]) -> Vec<OsString> {
@@ -132,6 +135,9 @@ impl Drop for Place {
             eprintln!("the daemon's log:\n{}", log.unwrap_or_default());
         }
         drop(self.sandbox.take());
+        for daemon in self.daemons.get_mut() {
+            let _ = daemon.wait();
+        }
         // A cgroup can be removed once the last process in it is dead.
         let name = self.fixture.cgroup_parent().to_owned();
         eventually(|| {
