@@ -15,4 +15,4 @@ mod propagation;
 #[path = "files/root.rs"]
 mod root;
 
-pub(crate) use bundle::{Bundle, Mounted, mounted};
+pub(crate) use bundle::{Bundle, mounted};

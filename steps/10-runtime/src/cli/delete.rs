@@ -56,8 +56,8 @@ impl Delete {
         let status = container.status()?;
         match status {
             Status::Stopped => {}
-            // As runc does, and engines expect: its command has never run.
-            Status::Created => container.init()?.map_or(Ok(()), |init| init.kill())?,
+            // As runc does, since engines rely on it. The specification has an error.
+            Status::Created => kill(container)?,
             _ if self.force => kill(container)?,
             _ => {
                 let what = format!(

@@ -182,9 +182,7 @@ fn ids(
     if new.contains(CloneFlags::CLONE_NEWUSER) {
         let (uids, gids) = (map("uidMappings", &uids)?, map("gidMappings", &gids)?);
         Ok(Ids::mapped(uids, gids, helpers))
-    } else if joined.iter().any(is_user) {
-        Ok(Ids::of_host())
-    } else if rustix::process::geteuid().is_root() {
+    } else if joined.iter().any(is_user) || rustix::process::geteuid().is_root() {
         Ok(Ids::of_host())
     } else {
         Err(invalid("rootless: config.json has no user namespace"))
