@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 /// The name of the FIFO in the container's directory.
 const NAME: &str = "exec.fifo";
 
-/// What `start` writes into it.
+/// The go-ahead that `start` writes into it.
 const GO_AHEAD: &[u8] = b"0";
 
 /// The FIFO, open for reading and writing.
