@@ -47,7 +47,6 @@ pub fn set_names(names: &Names) -> Result<()> {
 ///
 /// # Errors
 /// The kernel's reason of setdomainname(2).
-#[track_caller]
 pub fn set_domainname(domain: &HostName) -> Result<()> {
     kit::call("its NIS domain", "setdomainname", domain.as_str(), || {
         rustix::system::setdomainname(domain.as_bytes())
