@@ -102,9 +102,23 @@ pub fn sealed_copy(mut program: File) -> Result<OwnedFd> {
     let seals =
         SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     kit::call("nobody can change the copy", "fcntl", "F_ADD_SEALS", || {
-        fcntl_add_seals(&copy, seals)
+        add_seals(&copy, seals)
     })?;
     Ok(copy.into())
+}
+
+/// Adds the seals. The kernel answers EBUSY while a page of the file is in use
+/// elsewhere, as just after the copy on a busy machine; it has waited 150 ms by then
+/// (memfd_wait_for_pins in mm/memfd.c).
+fn add_seals(file: &File, seals: SealFlags) -> rustix::io::Result<()> {
+    const TRIES: usize = 20;
+    for _ in 1..TRIES {
+        match fcntl_add_seals(file, seals) {
+            Err(rustix::io::Errno::BUSY) => {}
+            done => return done,
+        }
+    }
+    fcntl_add_seals(file, seals)
 }
 
 fn execute(program: &OwnedFd) -> Result<Infallible> {
