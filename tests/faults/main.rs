@@ -70,7 +70,7 @@ enum Part {
     Long,
 }
 
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "00-exec",
     "01-uts",
     "02-pid",
@@ -80,6 +80,7 @@ const STEPS: [&str; 9] = [
     "06-user",
     "07-image",
     "08-network",
+    "09-security",
 ];
 
 fn main() -> ExitCode {
