@@ -130,9 +130,11 @@ fn an_exec_in_a_paused_container_is_refused_unless_it_may_wait() {
 fn an_exec_does_not_outlive_its_container() {
     let Some(bundle) = running() else { return };
     let mut exec = bundle.spawn("exec", &["exec", ID, "sleep", "1000"]);
-    let is_inside =
-        || bundle.exec(&[], &["pgrep", "-f", "sleep 1000"]).out.lines().count();
-    assert!(eventually(|| (is_inside() >= 2).then_some(())).is_some());
+    let sleeping = || {
+        let ran = bundle.exec(&[], &["sh", "-c", "cat /proc/[0-9]*/comm"]);
+        ran.out.lines().filter(|name| *name == "sleep").count()
+    };
+    assert!(eventually(|| (sleeping() >= 2).then_some(())).is_some());
     bundle.call(&["kill", ID, "KILL"]).exits(0);
     let status = eventually(|| exec.try_wait().unwrap()).expect("it ends");
     assert_eq!(status.code(), Some(137));

@@ -102,6 +102,10 @@ pub(crate) fn exit_with(error: &clap::Error) -> ! {
 /// Adds to the short help that options come before the command. `--help` says so at
 /// COMMAND, which `-h` has no room to explain.
 fn with_place_of_options(run: Command) -> Command {
+    // An OCI runtime finds the command in config.json.
+    if !run.get_arguments().any(Arg::is_trailing_var_arg_set) {
+        return run;
+    }
     let Some(about) = run.get_about().map(ToString::to_string) else { return run };
     let short = format!("{about}; our options come before it");
     run.long_about(about).about(short)

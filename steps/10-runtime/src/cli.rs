@@ -47,6 +47,7 @@ const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Global {
     /// Directory with the state of the containers
+    ///
     /// [default: /run/kiste/runtime; without root $XDG_RUNTIME_DIR/kiste/runtime]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -57,13 +58,13 @@ pub(crate) struct Global {
     #[arg(long, value_name = "text|json", default_value = "text")]
     log_format: Format,
     /// Accepted as runc does; `--explain` of a verb says more
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     debug: bool,
     /// Have systemd make the cgroups
     #[arg(long)]
     systemd_cgroup: bool,
     /// Accepted as runc does: without root, rootless is the only way
-    #[arg(long, value_name = "auto|true|false")]
+    #[arg(long, value_name = "auto|true|false", hide_short_help = true)]
     rootless: Option<String>,
     /// Print the version of this program and of the specification
     #[arg(short, long, action = clap::ArgAction::Version)]

@@ -10,9 +10,9 @@ use super::bundle::{Bundle, ID};
 #[test]
 fn the_working_directory_is_set_and_must_be_absolute() {
     let Some(mut bundle) = Bundle::new() else { return };
-    bundle.config["process"]["cwd"] = json!("/usr/bin");
-    assert_eq!(bundle.stdout_of("pwd"), "/usr/bin");
-    bundle.config["process"]["cwd"] = json!("usr/bin");
+    bundle.config["process"]["cwd"] = json!("/etc");
+    assert_eq!(bundle.stdout_of("pwd"), "/etc");
+    bundle.config["process"]["cwd"] = json!("etc");
     bundle.assert_config_refused();
 }
 
