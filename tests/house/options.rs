@@ -24,6 +24,8 @@ const OTHERS: &[&str] = &[
     "--mtu",
     "--ipv6",
     "--subnet",
+    // 10-runtime create
+    "--no-pivot",
 ];
 
 /// Returns the options that a step's own code names and that its `run` does not have.
