@@ -67,9 +67,11 @@ pub(crate) fn parse(text: &[u8], log: &Log) -> Result<Spec> {
 /// Parses the section `process`, as [`parse`] does.
 ///
 /// # Errors
-/// As [`parse`].
+/// As [`parse`], and when a required property is missing.
 pub(crate) fn parse_process(text: &[u8], log: &Log) -> Result<Process> {
-    parse_leniently(text, "", log)
+    let process = parse_leniently(text, "", log)?;
+    required::check_process(serde_json::from_slice(text)?)?;
+    Ok(process)
 }
 
 /// Parses a document in which `process` is at this place. If a value is unknown, tries

@@ -76,7 +76,7 @@ pub(crate) struct End<'a> {
     pub inherited: &'a [BorrowedFd<'static>],
     /// The go-ahead for which it waits.
     pub gate: Gate<'a>,
-    /// Its last work before it gives up its rights.
+    /// Its last work before its seccomp filter is loaded.
     pub last: &'a dyn Fn() -> Result<()>,
     /// The listener of its seccomp filter.
     pub listener: Option<&'a Connection>,

@@ -68,6 +68,16 @@ pub(crate) fn check(config: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Checks that a section `process`, in a file of its own, has every required property.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_process(process: Value) -> Result<()> {
+    let mut config = serde_json::json!({ "ociVersion": "", "root": { "path": "" } });
+    config["process"] = process;
+    check(&config)
+}
+
 /// Finds the values at a path. An empty or missing value is none.
 fn at<'a>(config: &'a Value, path: &str) -> Vec<&'a Value> {
     let mut found = vec![config];
@@ -102,6 +112,14 @@ mod tests {
 
     fn error(config: Value) -> String {
         check(&config).map_or_else(|error| error.to_string(), |()| String::new())
+    }
+
+    #[test]
+    fn a_process_without_a_user_id_is_refused() {
+        let check = |user| check_process(json!({ "cwd": "/", "user": user }));
+        check(json!({ "uid": 0, "gid": 0 })).unwrap();
+        let error = check(json!({ "gid": 0 })).unwrap_err().to_string();
+        assert_eq!(error, "process.user.uid is missing");
     }
 
     #[test]

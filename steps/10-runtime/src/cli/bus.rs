@@ -10,7 +10,8 @@ pub(super) fn systemd_bus() -> SessionBus {
         true => variable("DBUS_SYSTEM_BUS_ADDRESS")
             .unwrap_or("unix:path=/run/dbus/system_bus_socket".into()),
         false => variable("DBUS_SESSION_BUS_ADDRESS").unwrap_or_else(|| {
-            let run_dir = variable("XDG_RUNTIME_DIR").unwrap_or("/run/user".into());
+            let run_dir = variable("XDG_RUNTIME_DIR")
+                .unwrap_or_else(|| format!("/run/user/{}", geteuid().as_raw()));
             format!("unix:path={run_dir}/bus")
         }),
     })

@@ -147,7 +147,9 @@ impl Options {
 /// (sd_listen_fds(3)), then those of `--preserve-fds`. All others of the caller are
 /// closed by the next exec, that of a hook for example.
 pub(crate) fn inherited(preserved: u32) -> Result<Vec<BorrowedFd<'static>>> {
-    let count = number_of(std::env::var_os("LISTEN_FDS")) + preserved;
+    let listening = number_of(std::env::var_os("LISTEN_FDS"));
+    // A process has far fewer descriptors, so one that is not open ends the search.
+    let count = listening.saturating_add(preserved).min(i32::MAX as u32 - 3);
     let descriptor = |number: u32| {
         sys::passed_descriptor(number as i32).ok_or_else(|| {
             let what = format!("--preserve-fds: descriptor {number} is not open");
@@ -176,5 +178,5 @@ pub(crate) fn check_console(
         _ => return Ok(()),
     };
     let failure = Failure::new(what).with_kind(FailureKind::Usage);
-    Err(failure.hint("set process.terminal in config.json accordingly").into())
+    Err(failure.hint("name --console-socket for a process with a terminal, and only for such a process").into())
 }

@@ -29,7 +29,13 @@ impl Delete {
         match Container::lock(&global.root(), &self.id) {
             Ok((container, run_dir)) => self.delete(&container, run_dir, global)?,
             Err(error) if is_not_found(&error) => self.remove_rest(error, global)?,
-            Err(error) if self.force => self.remove_rest(error, global)?,
+            Err(error) if self.force => {
+                global.log().warn(&format!(
+                    "{}; its processes and its cgroup, if there are any, are left",
+                    Failure::of(&error)
+                ));
+                self.remove_rest(error, global)?
+            }
             Err(error) => return Err(error),
         }
         Ok(ExitCode::SUCCESS)
@@ -72,7 +78,8 @@ impl Delete {
     }
 
     /// Removes the directory of a container whose `create` was killed before it had
-    /// a state. Without one, the container does not exist.
+    /// a state, or whose state cannot be read. Without a directory, the container does
+    /// not exist.
     fn remove_rest(&self, error: anyhow::Error, global: &Global) -> Result<()> {
         match RunDir::open(&global.root(), &self.id)? {
             Some(run_dir) => run_dir.remove(),

@@ -14,7 +14,7 @@ use crate::state::{Container, Status};
 pub(crate) struct Kill {
     #[command(flatten)]
     explain: ExplainArgs,
-    /// Send it to all processes of the container
+    /// With KILL: kill all processes of the cgroup, also after the first has ended
     #[arg(short, long)]
     all: bool,
     /// The container

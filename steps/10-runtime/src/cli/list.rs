@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use kit::Result;
+use kit::{Failure, Result};
 
 use crate::cli::Global;
-use crate::state::{Container, Status, ids};
+use crate::state::{Container, Status, ids, is_not_found};
 
 #[derive(clap::Args)]
 pub(crate) struct List {
@@ -29,10 +29,13 @@ impl List {
         let root = global.root();
         let mut containers = Vec::new();
         for id in ids(&root)? {
-            // A container that is being made or removed right now is not listed.
-            if let Ok(container) = Container::find(&root, &id) {
-                let status = container.status().unwrap_or(Status::Stopped);
-                containers.push((container, status));
+            let found = Container::find(&root, &id)
+                .and_then(|container| Ok((container.status()?, container)));
+            match found {
+                Ok((status, container)) => containers.push((container, status)),
+                // It is being made or removed right now.
+                Err(error) if is_not_found(&error) => {}
+                Err(error) => global.log().warn(&Failure::of(&error).to_string()),
             }
         }
         if self.quiet {

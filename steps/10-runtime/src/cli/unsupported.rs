@@ -15,7 +15,7 @@ impl Unsupported {
     pub fn run(&self, verb: &str) -> Result<ExitCode> {
         let what = format!("{verb}: checkpoint and restore are not supported");
         Err(Failure::new(what)
-            .hint("`stop` and `start` the container, or use another runtime")
+            .hint("use a runtime with CRIU support, such as runc")
             .into())
     }
 }

@@ -16,6 +16,8 @@ use crate::plan::{Process, invalid, process};
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The process, in the form of the section `process` of config.json
+    ///
+    /// The other options of the process, and COMMAND, are then ignored, as in runc.
     #[arg(short, long, value_name = "FILE")]
     process: Option<PathBuf>,
     /// The directory in which it starts
