@@ -3,7 +3,7 @@
 //! Except where a test is about the network, the containers have none: no test changes
 //! the machine's network.
 
-use kiste_tests::{Fixture, Ran, Running, Step, User, step};
+use kiste_tests::{Fixture, Ran, Running, Step, User, rootfs, step};
 
 #[path = "09_security/attacks.rs"]
 mod attacks;
@@ -43,12 +43,15 @@ fn this_step() -> Step {
 
 /// Returns a fixture for root.
 fn root() -> Option<Fixture> {
-    Fixture::of(this_step(), &["root", "pivot-root", "seccomp"])
+    let fixture = Fixture::of(this_step(), &["root", "pivot-root", "seccomp"])?;
+    // Its words and exit codes; and a copy of the host's tools has no mount and no ip.
+    rootfs::has_program("busybox").then_some(fixture)
 }
 
 /// Returns an ordinary user without subordinate ids.
 fn any_user() -> Option<User> {
-    User::any(this_step(), &["pivot-root", "user-namespace", "seccomp"])
+    let user = User::any(this_step(), &["pivot-root", "user-namespace", "seccomp"])?;
+    rootfs::has_program("busybox").then_some(user)
 }
 
 fn without_network<'a>(options: &[&'a str]) -> Vec<&'a str> {

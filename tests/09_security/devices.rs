@@ -47,9 +47,9 @@ fn only_the_uses_that_are_allowed_are_possible() {
 fn an_ordinary_user_may_pass_on_a_device_that_it_can_open() {
     let Some(user) = any_user() else { return };
     let options = ["--network", "none", "--device", "/dev/full:/dev/mine"];
+    // /dev/full is always full.
     let ran = user.sh(&options, "stat -c %t:%T /dev/mine; echo > /dev/mine");
     assert_eq!(ran.exits(1).out, "1:7\n");
-    ran.assert_stderr_contains("No space left on device");
 }
 
 #[test]

@@ -129,6 +129,10 @@ fn refuse_place(
     }
     let found = |path: &str| open_silently(root, Path::new(path)).ok();
     let is_at = |path: &str| found(path).is_some_and(|it| place.is_of(it.as_fd()));
+    // The devices are made in /dev, so a link of the image must not choose what is there.
+    if is_at("/dev") && path != Path::new("/dev") {
+        return Err(refused(path, "/dev, by another name,"));
+    }
     let kind =
         fstatfs(target).with_context(|| format!("fstatfs({})", path.display()))?;
     let is_in_proc = kind.f_type == PROC_SUPER_MAGIC || is_at("/proc");

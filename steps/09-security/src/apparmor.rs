@@ -10,6 +10,8 @@ use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
+use crate::procfs::require_procfs;
+
 /// The name of a profile that is loaded into the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppArmorProfile(String);
@@ -40,6 +42,7 @@ impl AppArmorProfile {
     /// # Errors
     /// ENOENT when no such profile is loaded.
     pub fn set_on_exec(&self, proc: BorrowedFd<'_>) -> Result<()> {
+        require_procfs(proc)?;
         let how =
             ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;

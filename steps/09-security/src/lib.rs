@@ -19,6 +19,7 @@ mod devices;
 mod doctor;
 mod masked_paths;
 mod oom_score_adj;
+mod procfs;
 mod rlimits;
 pub mod seccomp;
 mod security;

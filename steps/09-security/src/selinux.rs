@@ -9,6 +9,8 @@ use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
+use crate::procfs::require_procfs;
+
 /// A label: `system_u:system_r:container_t:s0:c1,c2`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelinuxLabel(String);
@@ -37,6 +39,7 @@ impl SelinuxLabel {
     /// # Errors
     /// EINVAL when the policy has no such label.
     pub fn set_on_exec(&self, proc: BorrowedFd<'_>) -> Result<()> {
+        require_procfs(proc)?;
         let how =
             ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;

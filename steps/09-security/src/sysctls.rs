@@ -12,6 +12,8 @@ use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
+use crate::procfs::require_procfs;
+
 /// A setting and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sysctl {
@@ -109,6 +111,7 @@ impl Sysctl {
     /// ENOENT when the kernel has no such setting, and the kernel's others.
     pub fn write(&self, root: BorrowedFd<'_>) -> Result<()> {
         let proc = mount::inside::open_directory_without_links(root, "/proc")?;
+        require_procfs(proc.as_fd())?;
         let path = format!("sys/{}", path_of(&self.name));
         let how =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;

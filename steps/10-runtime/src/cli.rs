@@ -206,7 +206,18 @@ fn words_of(code: u8) -> Option<&'static str> {
     }
 }
 
+/// Returns the number of descriptors that the caller passes on: LISTEN_FDS, unless
+/// LISTEN_PID says that they are for another process. See sd_listen_fds(3). Podman says
+/// 1, as the container's first process will read it.
+pub(crate) fn listen_fds() -> u32 {
+    let for_us = match std::env::var_os("LISTEN_PID") {
+        None => true,
+        pid => [1, std::process::id()].contains(&number_of(pid)),
+    };
+    if for_us { number_of(std::env::var_os("LISTEN_FDS")) } else { 0 }
+}
+
 /// Parses the words of an environment variable as a number; 0 if it is not set.
-pub(crate) fn number_of(variable: Option<OsString>) -> u32 {
+fn number_of(variable: Option<OsString>) -> u32 {
     variable.and_then(|it| it.to_str()?.parse().ok()).unwrap_or(0)
 }

@@ -12,6 +12,7 @@ use pivot_root::RootView;
 use security::{Confinement, Sysctl};
 use user::{Ids, User};
 
+use crate::dumpable::hide_until_exec;
 use crate::hooks::Point;
 use crate::listener::Connection;
 use crate::plan::{CgroupNamespace, Plan, Process};
@@ -93,6 +94,7 @@ impl End<'_> {
         process: &Process,
         parent: &Channel,
     ) -> Result<Infallible> {
+        hide_until_exec()?;
         let command = process.command.clone().with_defaults(environment(self.home));
         let command = command.enter_workdir_early(); // 00: where only root may go
         process.scheduling.apply()?;

@@ -8,9 +8,9 @@ use std::path::Path;
 use cgroups::{Cgroup, SubCgroup};
 use exec::{Child, CloneFlags, Gate, Job, Namespace, OnParentDeath, Spawn};
 use kit::{Context, Result};
-use nix::sys::prctl;
 use user::{Ids, Keyring, User};
 
+use crate::dumpable::hide_until_exec;
 use crate::inside::End;
 use crate::listener::Connection;
 use crate::plan::{NEWTIME, Process};
@@ -62,7 +62,8 @@ impl Joining<'_> {
             .through(|| {
                 process.scheduling.set_initial_cpus()?;
                 cgroup.as_ref().map_or(Ok(()), Cgroup::enter)?; // 05: v1
-                hide_from_container()?;
+                hide_until_exec()?;
+                drop_groups()?;
                 exec::join_all(std::slice::from_ref(&namespaces)) // 00: all at once
             })
             .spawn(|parent| {
@@ -121,10 +122,13 @@ impl Joining<'_> {
     }
 }
 
-/// CVE-2016-9962: until the exec, a process of the container could trace the new one,
-/// and take the descriptors that it has of the host. The exec ends this: prctl(2).
-fn hide_from_container() -> Result<()> {
-    kit::call("no process inside may trace us", "prctl", "PR_SET_DUMPABLE, 0", || {
-        prctl::set_dumpable(false)
+/// Gives up the groups of the caller. A container whose user namespace denies
+/// setgroups(2) would otherwise keep them.
+fn drop_groups() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    kit::call("none of the caller's groups", "setgroups", "[]", || {
+        nix::unistd::setgroups(&[])
     })
 }

@@ -14,6 +14,7 @@
 mod bundle;
 mod cli;
 mod console;
+mod dumpable;
 mod exec_fifo;
 mod hooks;
 mod inside;

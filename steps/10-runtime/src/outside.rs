@@ -10,10 +10,11 @@ use nix::unistd::Pid;
 
 use crate::hooks::Point;
 use crate::inside;
+use crate::invalid::invalid;
 use crate::listener::Connection;
 use crate::log::Log;
 use crate::plan::Plan;
-use crate::state::{Phase, State, Status};
+use crate::state::{LONGEST_STATE, Phase, State, Status};
 use crate::way::Way;
 
 /// Starts the container, up to the gate if there is one.
@@ -132,6 +133,15 @@ fn hook_state(state: &OnceCell<State>, status: Status) -> String {
     state.get().map(|state| state.for_hook(status)).unwrap_or_default()
 }
 
+/// Formats a state. A state that a later command would not read is refused: no command
+/// would find the container.
 fn to_json(state: &State) -> Result<String> {
-    Ok(serde_json::to_string(state)?)
+    let text = serde_json::to_string(state)?;
+    match text.len() as u64 <= LONGEST_STATE {
+        true => Ok(text),
+        false => Err(invalid(format_args!(
+            "annotations: the state has {} bytes with them, and at most {LONGEST_STATE} are read",
+            text.len()
+        ))),
+    }
 }

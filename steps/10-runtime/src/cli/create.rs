@@ -11,7 +11,7 @@ use pivot_root::Terminal;
 use user::Keyring;
 
 use crate::bundle::{Bundle, CONFIG};
-use crate::cli::{Global, number_of};
+use crate::cli::{Global, listen_fds};
 use crate::exec_fifo::ExecFifo;
 use crate::outside;
 use crate::plan::{Plan, files::WayIn, plan};
@@ -97,7 +97,7 @@ impl Options {
             plan.files.way_in = WayIn::Chroot;
         }
         plan.process.warn_of_lost_capabilities(&plan.namespaces, log)?;
-        let listen = number_of(std::env::var_os("LISTEN_FDS"));
+        let listen = listen_fds();
         if listen > 0 {
             let env = [format!("LISTEN_FDS={listen}"), "LISTEN_PID=1".into()];
             plan.process.command.env.extend(env.map(Into::into));
@@ -147,9 +147,8 @@ impl Options {
 /// (sd_listen_fds(3)), then those of `--preserve-fds`. All others of the caller are
 /// closed by the next exec, that of a hook for example.
 pub(crate) fn inherited(preserved: u32) -> Result<Vec<BorrowedFd<'static>>> {
-    let listening = number_of(std::env::var_os("LISTEN_FDS"));
     // A process has far fewer descriptors, so one that is not open ends the search.
-    let count = listening.saturating_add(preserved).min(i32::MAX as u32 - 3);
+    let count = listen_fds().saturating_add(preserved).min(i32::MAX as u32 - 3);
     let descriptor = |number: u32| {
         sys::passed_descriptor(number as i32).ok_or_else(|| {
             let what = format!("--preserve-fds: descriptor {number} is not open");

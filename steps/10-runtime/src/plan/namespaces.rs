@@ -8,12 +8,12 @@ use std::path::Path;
 use exec::{CloneFlags, Namespace};
 use kit::{Context, Hint, Result};
 use nix::sched::unshare;
-use nix::sys::prctl;
 use oci_spec::runtime::{
     Linux, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType as Kind,
 };
 use user::{Helpers, IdMap, IdRange, Ids};
 
+use crate::dumpable::hide_until_exec;
 use crate::plan::invalid;
 use crate::sys;
 
@@ -70,13 +70,7 @@ impl Namespaces {
     /// The kernel's reasons.
     pub fn enter(&self) -> Result<()> {
         if self.joined.iter().any(|it| it.kinds.contains(CloneFlags::CLONE_NEWPID)) {
-            // CVE-2016-9962: its processes could trace us, and take our descriptors.
-            kit::call(
-                "no process inside may trace us",
-                "prctl",
-                "PR_SET_DUMPABLE, 0",
-                || prctl::set_dumpable(false),
-            )?;
+            hide_until_exec()?;
         }
         if let Some(offsets) = &self.clock_offsets {
             set_clocks(offsets)?;

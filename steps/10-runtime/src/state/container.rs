@@ -18,8 +18,8 @@ use crate::log::Log;
 use crate::state::{Phase, State, Status};
 use crate::sys;
 
-/// The longest `state.json` that is read, in bytes.
-const LONGEST: u64 = 1 << 20;
+/// The longest `state.json` that is read, in bytes. The kit reads no longer one, either.
+pub(crate) const LONGEST_STATE: u64 = 1 << 20;
 
 /// A container that an earlier command has made.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Container {
     pub fn find(root: &Path, id: &Id) -> Result<Self> {
         let directory = root.join(id.as_str());
         let path = directory.join(STATE_FILE);
-        let text = kit::if_exists(kit::read_document(&path, LONGEST))
+        let text = kit::if_exists(kit::read_document(&path, LONGEST_STATE))
             .with_context(|| format!("read {}", path.display()))
             .hint("containers of root are seen by root: use sudo")?;
         let Some(text) = text else { return Err(not_found(id)) };
