@@ -291,10 +291,11 @@ impl Drop for RunDir {
             let _ = unlinkat(&self.directory, note.file_name(), AtFlags::empty());
         }
         let _ = fs::remove_dir(&self.path);
-        // The last container also removes the parent, if we made it: rmdir(2) refuses
-        // a directory that is not empty.
-        let parent = self.path.parent().filter(|parent| is_marked(parent));
-        let _ = parent.map(fs::remove_dir);
+        // The last container also removes the parent, and the directory above, if we
+        // made them: rmdir(2) refuses a directory that is not empty.
+        let above = self.path.ancestors().skip(1).take(2);
+        let mut made = above.take_while(|directory| is_marked(directory));
+        let _ = made.try_for_each(fs::remove_dir);
     }
 }
 
@@ -379,8 +380,10 @@ fn make_with_parent(path: &Path) -> io::Result<()> {
             // parent.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let above = parent.parent().unwrap_or(parent);
-                make_all(builder.recursive(true).mode(0o700), above)?;
-                builder.mode(MARKED_MODE).create(parent)?;
+                if builder.mode(MARKED_MODE).create(above).is_err() {
+                    make_all(builder.recursive(true).mode(0o700), above)?;
+                }
+                make_all(builder.recursive(true).mode(MARKED_MODE), parent)?;
             }
             done => return done,
         }
