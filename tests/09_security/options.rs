@@ -1,6 +1,6 @@
 //! The options of this step and of the steps below, and the checks of `doctor`.
 
-use kiste_tests::{World, explain, help, options};
+use kiste_tests::{World, help, net, options};
 
 use crate::this_step;
 
@@ -11,46 +11,8 @@ fn world() -> Option<World> {
 #[test]
 fn every_option_of_the_earlier_steps_works() {
     let Some(world) = world() else { return };
-    let source = world.fixture.dir().join("source");
-    std::fs::create_dir(&source).unwrap();
-    let volume = format!("{}:/volume", source.display());
-    let options = [
-        "-e",
-        "A=1",
-        "-w",
-        "/usr",
-        "--hostname",
-        "crate",
-        "--domainname",
-        "example.org",
-        "--init",
-        "--propagation",
-        "shared",
-        "-v",
-        &volume,
-        "--mount",
-        "type=tmpfs,dst=/mount",
-        "--tmpfs",
-        "/memory",
-        "--read-only",
-        "-t",
-        "-u",
-        "0:0",
-        "--pids-limit",
-        "20",
-    ];
-    let script = "echo $A $PWD; uname -n; cat /proc/sys/kernel/domainname; [ $$ = 1 ] || echo not PID 1; \
-                  for at in volume mount memory; do grep -c \" /$at \" /proc/self/mountinfo; done; \
-                  grep -q ' shared:' /proc/self/mountinfo && echo shared; \
-                  touch /new 2>/dev/null || echo read-only; : </dev/tty";
-    let ran = world.run_sh(&options, script);
-    let lines = "1 /usr\ncrate\nexample.org\nnot PID 1\n1\n1\n1\nshared\nread-only\n";
-    assert_eq!(ran.exits(0).out.replace("\r\n", "\n"), lines);
-    explain::narrates_each_step_alone(&this_step(), |how| world.run(&[how], &["true"]));
-    options::assert_program_is_out_of_reach(
-        &world.start(&["--init"], &["sleep", "300"]),
-    );
-    world.run(&["--init"], &["ping", "-c1", "-W3", kiste_tests::net::OUTSIDE]).exits(0);
+    options::assert_earlier_options_work_in(&world, &["--pids-limit", "20"]);
+    world.run(&["--init"], &["ping", "-c1", "-W3", net::OUTSIDE]).exits(0);
 }
 
 #[test]

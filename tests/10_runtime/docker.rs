@@ -2,7 +2,7 @@
 
 use kiste_tests::{Ran, eventually, require_tool};
 
-use crate::engines::{Place, RUN, Runtime, Session, image};
+use crate::engines::{LOOP, Place, RUN, Runtime, Session, image};
 
 /// Starts dockerd, which starts a containerd of its own, and loads the image.
 fn place() -> Option<Place> {
@@ -136,10 +136,6 @@ fn docker_controls_a_container_in_the_background() {
         end(session);
     });
 }
-
-/// A command that says when it is ready and ends when it is told to.
-const LOOP: &str =
-    "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done";
 
 fn start_in_background(session: &Session) {
     call(session, "run", &["-d", "--name", "one"], &["sh", "-c", LOOP]).exits(0);

@@ -21,6 +21,10 @@ mod session;
 pub use place::Place;
 pub use session::{Runtime, Session};
 
+/// A command that says when it is ready and ends when it is told to.
+pub const LOOP: &str =
+    "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done";
+
 /// Options of `run` that Podman and Docker share: no network, and limits that a root
 /// without CAP_SYS_RESOURCE may set.
 pub const RUN: [&str; 6] = [

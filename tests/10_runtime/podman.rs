@@ -2,7 +2,7 @@
 
 use kiste_tests::{eventually, require_tool};
 
-use crate::engines::{Place, RUN, Runtime, Session, image};
+use crate::engines::{LOOP, Place, RUN, Runtime, Session, image};
 
 /// Makes a place with the image in Podman's own storage.
 fn place() -> Option<Place> {
@@ -170,10 +170,6 @@ fn podman_controls_a_container_in_the_background() {
         end(session);
     });
 }
-
-/// A command that says when it is ready and ends when it is told to.
-const LOOP: &str =
-    "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.05; done";
 
 fn start_in_background(session: &Session) {
     let command = ["sh", "-c", LOOP];

@@ -2,7 +2,50 @@
 
 use std::fs;
 
-use crate::{Fixture, Running, explain};
+use crate::{Fixture, Running, World, explain};
+
+/// Asserts that the options of the steps below a step with networks still work, all at
+/// once and together with `own`.
+#[track_caller]
+pub fn assert_earlier_options_work_in(world: &World, own: &[&str]) {
+    let source = world.fixture.dir().join("source");
+    fs::create_dir(&source).unwrap();
+    let volume = format!("{}:/volume", source.display());
+    let options = [
+        "-e",
+        "A=1",
+        "-w",
+        "/usr",
+        "--hostname",
+        "crate",
+        "--domainname",
+        "example.org",
+        "--init",
+        "--propagation",
+        "shared",
+        "-v",
+        &volume,
+        "--mount",
+        "type=tmpfs,dst=/mount",
+        "--tmpfs",
+        "/memory",
+        "--read-only",
+        "-t",
+        "-u",
+        "0:0",
+    ];
+    let script = "echo $A $PWD; uname -n; cat /proc/sys/kernel/domainname; [ $$ = 1 ] || echo not PID 1; \
+                  for at in volume mount memory; do grep -c \" /$at \" /proc/self/mountinfo; done; \
+                  grep -q ' shared:' /proc/self/mountinfo && echo shared; \
+                  touch /new 2>/dev/null || echo read-only; : </dev/tty";
+    let ran = world.run_sh(&[&options[..], own].concat(), script);
+    let lines = "1 /usr\ncrate\nexample.org\nnot PID 1\n1\n1\n1\nshared\nread-only\n";
+    assert_eq!(ran.exits(0).out.replace("\r\n", "\n"), lines);
+    explain::narrates_each_step_alone(world.fixture.step(), |how| {
+        world.run(&[how], &["true"])
+    });
+    assert_program_is_out_of_reach(&world.start(&["--init"], &["sleep", "300"]));
+}
 
 /// Asserts that the options of the steps below still work, all at once.
 #[track_caller]

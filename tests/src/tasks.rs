@@ -165,23 +165,25 @@ fn refusal(
     Some(format!("task {number} is not checked here: it needs {reason}; {way}"))
 }
 
-/// Asserts that every test that checks a task of this step is in the running program.
-pub fn assert_all_tests_exist(step: &Step) {
+/// Returns the names of all tests in the running program.
+pub fn names_of_tests() -> Vec<String> {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--list", "--format", "terse"])
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let existing: Vec<_> =
-        text.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    let names = text.lines().filter_map(|line| line.strip_suffix(": test"));
+    names.map(String::from).collect()
+}
+
+/// Asserts that every test that checks a task of this step is in the running program.
+pub fn assert_all_tests_exist(step: &Step) {
+    let existing = names_of_tests();
     for task in Chapter::of(step.name()).tasks {
         assert!(!task.tests.is_empty(), "no test checks task {}", task.number);
         for test in &task.tests {
             let number = &task.number;
-            assert!(
-                existing.contains(&test.as_str()),
-                "task {number}: there is no test {test}"
-            );
+            assert!(existing.contains(test), "task {number}: there is no test {test}");
         }
     }
 }

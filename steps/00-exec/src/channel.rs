@@ -156,18 +156,8 @@ impl Channel {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<()> {
         let bytes = serde_json::to_vec(message)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-        }
-        match sendmsg(
-            &self.socket,
-            &[IoSlice::new(&bytes)],
-            &mut ancillary,
-            SendFlags::NOSIGNAL,
-        ) {
-            Ok(_) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => {
+        match send_with_descriptors(&self.socket, &bytes, descriptors) {
+            Ok(()) | Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => {
                 Ok(())
             }
             Err(error) => Err(error).context("sendmsg(between parent and child)"),
@@ -219,6 +209,25 @@ impl Channel {
             }
         }
     }
+}
+
+/// Sends bytes over a Unix socket, and with them up to one descriptor: unix(7),
+/// SCM_RIGHTS.
+///
+/// # Errors
+/// The kernel's reason of sendmsg(2).
+pub fn send_with_descriptors(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> rustix::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    let bytes = [IoSlice::new(bytes)];
+    sendmsg(socket, &bytes, &mut ancillary, SendFlags::NOSIGNAL).map(drop)
 }
 
 /// Repeats a read that was interrupted.

@@ -1,7 +1,6 @@
-//! Changes of a mount that is attached, or is about to be: its propagation, its owners,
-//! its file system.
+//! Changes of a mount that is attached, or is about to be: its propagation.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use anyhow::Result;
 use kit::Hint;
@@ -30,28 +29,6 @@ impl Detached {
             sys::set_propagation(self.as_fd(), flag.bits(), recursion)
         })
         .hint_on(Errno::EINVAL, NO_MOUNT_POINT)
-    }
-
-    /// Maps the owners of the mount's files by a user namespace, as
-    /// [`Detached::map_owners`], perhaps with the mounts below it.
-    ///
-    /// # Errors
-    /// As [`Detached::map_owners`].
-    #[track_caller]
-    pub fn map_all_owners(
-        &self,
-        user_namespace: BorrowedFd<'_>,
-        recursion: Recursion,
-    ) -> Result<()> {
-        let operands = format_args!("{}, IDMAP", self.name());
-        kit::call("map the owners of its files", "mount_setattr", operands, || {
-            sys::idmap(self.as_fd(), user_namespace, recursion)
-        })
-        .hint_on(
-            Errno::EINVAL,
-            "this file system cannot show its files with other owners (idmapped mounts)",
-        )
-        .hint_on(Errno::EPERM, "idmapped mounts need root on the host")
     }
 }
 

@@ -190,18 +190,23 @@ impl Detached {
     /// EINVAL where the file system has no idmapped mounts, and EPERM without root on
     /// the host.
     #[track_caller]
-    pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
+    pub fn map_owners(
+        &self,
+        user_namespace: BorrowedFd<'_>,
+        recursion: Recursion,
+    ) -> Result<()> {
         let operands = format_args!("{}, IDMAP", self.name);
         kit::call(
             "map the owners of its files into the container",
             "mount_setattr",
             operands,
-            || sys::idmap(self.mount.as_fd(), user_namespace, Recursion::Alone),
+            || sys::idmap(self.mount.as_fd(), user_namespace, recursion),
         )
         .hint_on(
             Errno::EINVAL,
             "this file system cannot show its files with other owners (idmapped mounts)",
         )
+        .hint_on(Errno::EPERM, "idmapped mounts need root on the host")
     }
 
     /// Attaches the mount to a target. The target is an open descriptor, so that a

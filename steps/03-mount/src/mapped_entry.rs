@@ -37,8 +37,9 @@ impl Entry {
     /// As [`crate::Detached::map_owners`].
     pub fn map_owners(&self, user_namespace: BorrowedFd<'_>) -> Result<()> {
         match (&self.source, self.options.id_map) {
-            (EntrySource::Bind(source, _), Some(recursion)) => source
-                .with_kept(|mount| mount.map_all_owners(user_namespace, recursion)),
+            (EntrySource::Bind(source, _), Some(recursion)) => {
+                source.with_kept(|mount| mount.map_owners(user_namespace, recursion))
+            }
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! A device node with everything that config.json says of it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -67,14 +67,22 @@ impl DeviceNode {
         DeviceNode { path: path.into(), kind, mode: 0o666, uid: 0, gid: 0 }
     }
 
-    /// Checks that an open file is this device. An image or another container might
-    /// have put another file there, or a link to it (CVE-2025-31133).
-    pub(crate) fn verify(&self, file: &OwnedFd, path: &Path) -> Result<()> {
-        let found = fstat(file.as_fd());
+    /// Tells whether an open file is this device.
+    ///
+    /// # Errors
+    /// The kernel's, from fstat(2).
+    pub fn is_at(&self, file: BorrowedFd<'_>, path: &Path) -> Result<bool> {
+        let found = fstat(file);
         let found = found.with_context(|| format!("fstat({})", path.display()))?;
         let (kind, number) = self.kind.for_mknod();
         let is_number = kind == FileType::Fifo || found.st_rdev == number;
-        if FileType::from_raw_mode(found.st_mode) == kind && is_number {
+        Ok(FileType::from_raw_mode(found.st_mode) == kind && is_number)
+    }
+
+    /// Checks that an open file is this device. An image or another container might
+    /// have put another file there, or a link to it (CVE-2025-31133).
+    pub(crate) fn verify(&self, file: &OwnedFd, path: &Path) -> Result<()> {
+        if self.is_at(file.as_fd(), path)? {
             return Ok(());
         }
         let (path, kind) = (path.display(), self.kind);

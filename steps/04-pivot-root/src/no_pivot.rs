@@ -45,20 +45,13 @@ fn read_mountinfo() -> Result<String> {
 /// Returns the ids and the mount points of all /proc and /sys: proc_pid_mountinfo(5).
 fn kernel_mounts(mountinfo: &str) -> Vec<(u64, PathBuf)> {
     let kernel_mount = |line: &str| {
-        let (mount, file_system) = line.split_once(" - ")?;
+        let (fields, file_system) = line.split_once(" - ")?;
         let kind = file_system.split(' ').next()?;
-        let id = mount.split(' ').next()?.parse().ok()?;
-        let path = PathBuf::from(unescaped(mount.split(' ').nth(4)?));
+        let id = fields.split(' ').next()?.parse().ok()?;
+        let path = mount::unescape(fields.split(' ').nth(4)?.as_bytes());
         matches!(kind, "proc" | "sysfs").then_some((id, path))
     };
     mountinfo.lines().filter_map(kernel_mount).collect()
-}
-
-/// Decodes the escapes of mountinfo: `\040` is a space.
-fn unescaped(path: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(path.to_owned(), |path, (code, letter)| path.replace(code, letter))
 }
 
 /// Unmounts a file system of the host, or covers it where it cannot be unmounted: in a

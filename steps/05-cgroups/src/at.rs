@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use kit::{Failure, FailureKind};
+use kit::{Failure, FailureKind, Keeper};
 use nix::errno::Errno;
 use nix::unistd::{Pid, geteuid};
 
@@ -34,7 +34,7 @@ impl Cgroup {
             require_unused(&Directory::existing(hierarchy, path.clone()))?;
         }
         let needs_none = resources.controllers().is_empty();
-        let mut cgroup = Cgroup::of(Vec::new(), AtDrop::Remove(None));
+        let mut cgroup = Cgroup::of(Vec::new(), AtDrop::Remove(Keeper::default()));
         for (hierarchy, path) in planned {
             match path.exists() {
                 true => cgroup.push(Directory::existing(&hierarchy, path)),
@@ -89,7 +89,7 @@ impl Cgroup {
     ) -> Self {
         let directory = |(hierarchy, path)| Directory::existing(&hierarchy, path);
         let directories = planned.into_iter().map(directory).collect();
-        let mut cgroup = Cgroup::of(directories, AtDrop::Remove(None));
+        let mut cgroup = Cgroup::of(directories, AtDrop::Remove(Keeper::default()));
         cgroup.pending = Some(Box::new((unit.clone(), resources.clone())));
         cgroup
     }

@@ -37,7 +37,7 @@ pub struct Cgroup {
 pub(crate) enum AtDrop {
     /// It is removed. If that fails, the run directory is kept: `gc` finds the cgroup by
     /// its note.
-    Remove(Option<Keeper>),
+    Remove(Keeper),
     Leave,
 }
 
@@ -78,7 +78,7 @@ impl Cgroup {
     // ANCHOR_END: create
 
     fn new(run_dir: Keeper) -> Self {
-        Cgroup::of(Vec::new(), AtDrop::Remove(Some(run_dir)))
+        Cgroup::of(Vec::new(), AtDrop::Remove(run_dir))
     }
 
     pub(crate) fn of(directories: Vec<Directory>, at_drop: AtDrop) -> Self {
@@ -210,7 +210,6 @@ impl Drop for Cgroup {
         if let AtDrop::Remove(run_dir) = &self.at_drop
             // The error that ended the start is the one to report.
             && kill_and_remove(std::mem::take(&mut self.directories)).is_err()
-            && let Some(run_dir) = run_dir
         {
             run_dir.keep();
         }

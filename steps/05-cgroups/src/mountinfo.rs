@@ -1,13 +1,13 @@
 //! Finds the mounts of cgroup file systems in /proc/self/mountinfo
 //! (proc_pid_mountinfo(5)).
 
-use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use mount::unescape;
 use rustix::fs::{major, minor};
 
 use crate::controller::Version;
@@ -71,22 +71,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// Replaces `\` and three octal digits, which stand for one byte: in mountinfo space,
-/// tab, newline or backslash.
-pub(crate) fn unescape(text: &[u8]) -> PathBuf {
-    let mut parts = text.split(|byte| *byte == b'\\');
-    let mut bytes = parts.next().unwrap_or_default().to_vec();
-    for part in parts {
-        let octal = part.get(..3).and_then(|octal| str::from_utf8(octal).ok());
-        match octal.and_then(|octal| u8::from_str_radix(octal, 8).ok()) {
-            Some(byte) => bytes.extend([&[byte], &part[3..]].concat()),
-            None => bytes.extend([b"\\", part].concat()),
-        }
-    }
-    OsString::from_vec(bytes).into()
-}
-
-/// Writes a path as one line of ASCII, which [`unescape`] reads.
+/// Writes a path as one line of ASCII, which [`mount::unescape`] reads.
 pub(crate) fn escape(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes().iter();
     bytes

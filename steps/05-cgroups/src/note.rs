@@ -8,7 +8,9 @@ use kit::{Abandoned, Hint, RunDir};
 use nix::unistd::Pid;
 
 use crate::hierarchy::Hierarchies;
-use crate::mountinfo::{escape, unescape};
+use mount::unescape;
+
+use crate::mountinfo::escape;
 use crate::parent;
 use crate::placement::Placement;
 

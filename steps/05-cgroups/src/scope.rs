@@ -58,7 +58,7 @@ pub(crate) fn become_leaf(hierarchy: &Hierarchy) -> Result<()> {
 }
 
 fn start_scope(bus: &SessionBus, name: &str) -> Result<()> {
-    start_unit(bus, name, own_scope())
+    start_unit(bus, name, scope_of(std::process::id()))
 }
 
 /// Starts a scope with these properties.
@@ -196,12 +196,13 @@ fn start_transient_unit(
     Ok(message)
 }
 
-/// Returns the properties of a scope for this process.
-fn own_scope() -> Vec<(String, Property)> {
+/// Returns the properties of a scope for this process, in which a container makes its
+/// own cgroups.
+pub(crate) fn scope_of(process: u32) -> Vec<(String, Property)> {
     vec![
         ("Description".into(), Property::Text("a container of Kiste".into())),
         ("Delegate".into(), Property::Flag(true)),
-        ("PIDs".into(), Property::Numbers(vec![std::process::id()])),
+        ("PIDs".into(), Property::Numbers(vec![process])),
         // systemd forgets a scope that failed, too: systemd.unit(5).
         ("CollectMode".into(), Property::Text("inactive-or-failed".into())),
     ]

@@ -121,13 +121,8 @@ impl SystemdUnit {
 
     /// Starts the scope, with a process in it.
     pub(crate) fn start(&self, process: i32, resources: &Resources) -> Result<()> {
-        let mut properties = vec![
-            ("Description".into(), Property::Text("a container of Kiste".into())),
-            ("Delegate".into(), Property::Flag(true)),
-            ("DefaultDependencies".into(), Property::Flag(false)),
-            ("CollectMode".into(), Property::Text("inactive-or-failed".into())),
-            ("PIDs".into(), Property::Numbers(vec![process.cast_unsigned()])),
-        ];
+        let mut properties = scope::scope_of(process.cast_unsigned());
+        properties.push(("DefaultDependencies".into(), Property::Flag(false)));
         properties.push(("Slice".into(), Property::Text(self.slice.clone())));
         properties.extend(limits(resources)?);
         for (name, value) in &self.properties {

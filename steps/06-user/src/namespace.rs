@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use anyhow::Result;
 use exec::CloneFlags;
-use mount::{Detached, Request, Sourced};
+use mount::{Detached, Recursion, Request, Sourced};
 use nix::unistd::Pid;
 use pivot_root::{Root, RootView, Rootfs};
 
@@ -121,9 +121,9 @@ impl Ids {
             Writer::Root => {
                 write_both(child, uids, gids)?;
                 let namespace = open_namespace(child)?;
-                views
-                    .into_iter()
-                    .try_for_each(|view| view.map_owners(namespace.as_fd()))
+                views.into_iter().try_for_each(|view| {
+                    view.map_owners(namespace.as_fd(), Recursion::Alone)
+                })
             }
             Writer::OwnId => {
                 // user_namespaces(7): with setgroups(2) a user could leave a group that

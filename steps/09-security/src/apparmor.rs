@@ -2,15 +2,14 @@
 
 use std::fmt::{self, Display};
 use std::os::fd::BorrowedFd;
-use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::Result;
 use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::ResolveFlags;
 
-use crate::procfs::require_procfs;
+use crate::procfs::{open_to_write, require_procfs};
 
 /// The name of a profile that is loaded into the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +42,7 @@ impl AppArmorProfile {
     /// ENOENT when no such profile is loaded.
     pub fn set_on_exec(&self, proc: BorrowedFd<'_>) -> Result<()> {
         require_procfs(proc)?;
-        let how =
-            ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let open =
-            |path: &str| openat2(proc, Path::new(path), flags, Mode::empty(), how);
+        let open = |path| open_to_write(proc, path, ResolveFlags::NO_MAGICLINKS);
         kit::call("the profile of the command", "write", self, || {
             let file = match open("thread-self/attr/apparmor/exec") {
                 // Linux before 5.8 has only the file that all security modules share.

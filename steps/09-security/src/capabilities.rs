@@ -116,8 +116,7 @@ impl Capabilities {
     /// # Errors
     /// EPERM without CAP_SETPCAP.
     pub fn drop_bounding_set(&self) -> Result<()> {
-        let mut dropped = CapabilitySet::of_kernel().difference(self.bounding);
-        dropped = dropped.iter().filter(|it| is_in_bounding_set(*it)).collect();
+        let dropped = CapabilitySet::of_bounding_set().difference(self.bounding);
         if dropped.is_empty() {
             return Ok(());
         }
@@ -166,10 +165,6 @@ impl Capabilities {
         }
         text
     }
-}
-
-fn is_in_bounding_set(capability: Capability) -> bool {
-    thread::capability_is_in_bounding_set(capability.raw()).unwrap_or(false)
 }
 
 /// A capability must be permitted and inheritable to be ambient: prctl(2),

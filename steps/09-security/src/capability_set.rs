@@ -122,6 +122,17 @@ fn distance(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
+/// Returns every capability that this kernel has, and whether it is in the bounding set
+/// of the calling thread. prctl(2), PR_CAPBSET_READ: EINVAL for a number after the last.
+fn read_bounding_set() -> impl Iterator<Item = (Capability, bool)> {
+    (0..64).map(Capability).map_while(|it| match thread::capability_is_in_bounding_set(
+        it.raw(),
+    ) {
+        Err(Errno::INVAL) => None,
+        is_in => Some((it, is_in.unwrap_or(false))),
+    })
+}
+
 impl CapabilitySet {
     /// The set without any capability.
     pub const EMPTY: CapabilitySet = CapabilitySet(0);
@@ -131,12 +142,12 @@ impl CapabilitySet {
 
     /// Returns every capability that this kernel has, also those without a name here.
     pub fn of_kernel() -> Self {
-        // prctl(2), PR_CAPBSET_READ: EINVAL for a number after the last one.
-        let is_known = |number: &u8| {
-            thread::capability_is_in_bounding_set(Capability(*number).raw())
-                != Err(Errno::INVAL)
-        };
-        (0..64).take_while(is_known).map(Capability).collect()
+        read_bounding_set().map(|(capability, _)| capability).collect()
+    }
+
+    /// Returns the bounding set of the calling thread.
+    pub(crate) fn of_bounding_set() -> Self {
+        read_bounding_set().filter(|(_, is_in)| *is_in).map(|(it, _)| it).collect()
     }
 
     /// Returns the set of these bits, as /proc/PID/status shows it.

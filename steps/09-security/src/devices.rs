@@ -12,7 +12,7 @@ use mount::inside::{self, TargetKind};
 use mount::{Detached, Recursion};
 use nix::errno::Errno;
 use pivot_root::{DeviceNode, DeviceType};
-use rustix::fs::{FileType, fstat, major, makedev, minor};
+use rustix::fs::{major, minor};
 
 /// A device of the host, and its node in the container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,19 +111,10 @@ impl HostDevice {
 
     /// Checks that the device at the source is still the one that was found.
     fn verify(&self, source: BorrowedFd<'_>) -> Result<()> {
-        let name = self.source.display();
-        let found = fstat(source).with_context(|| format!("fstat({name})"))?;
-        let expected = match self.node.kind {
-            DeviceType::Block(major, minor) => (FileType::BlockDevice, major, minor),
-            DeviceType::Character(major, minor) => {
-                (FileType::CharacterDevice, major, minor)
-            }
-            DeviceType::Fifo => (FileType::Fifo, 0, 0),
-        };
-        let kind = FileType::from_raw_mode(found.st_mode);
-        if kind == expected.0 && found.st_rdev == makedev(expected.1, expected.2) {
+        if self.node.is_at(source, &self.source)? {
             return Ok(());
         }
+        let name = self.source.display();
         let failure = Failure::new(format_args!("{name}: another device is there now"));
         Err(failure.with_kind(FailureKind::Conflict).into())
     }

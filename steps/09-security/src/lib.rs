@@ -17,6 +17,7 @@ pub mod cli;
 mod confinement;
 mod devices;
 mod doctor;
+mod label;
 mod masked_paths;
 mod oom_score_adj;
 mod procfs;
@@ -37,6 +38,7 @@ pub use capability_set::{Capability, CapabilitySet};
 pub use confinement::{Confinement, NoNewPrivs};
 pub use devices::{HostDevice, all_devices};
 pub use doctor::checks;
+pub use label::set_labels;
 pub use masked_paths::{
     default_masked_paths, default_readonly_paths, make_read_only, mask,
 };

@@ -33,7 +33,7 @@ pub use document::parse;
 pub use filter::Filter;
 pub use host::{Host, KernelVersion};
 pub use instruction::Instruction;
-pub use interpreter::{SyscallData, run, run_counted};
+pub use interpreter::{SyscallData, run};
 pub use profile::{Action, Comparison, Condition, Flags, Listener, Profile, Rule};
 pub use show::table;
 pub use syscalls::{name as syscall_name, number as syscall_number};

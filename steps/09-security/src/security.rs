@@ -1,7 +1,7 @@
 //! Everything that limits what a container may do, as one value.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use cgroups::{DeviceAccess, DeviceRule, DeviceRules, DeviceVerdict};
@@ -14,6 +14,7 @@ use crate::apparmor::AppArmorProfile;
 use crate::capability_set::CapabilitySet;
 use crate::confinement::Confinement;
 use crate::devices::HostDevice;
+use crate::label::set_labels;
 use crate::masked_paths::{make_read_only, mask};
 use crate::oom_score_adj::OomScoreAdj;
 use crate::rlimits::{self, Rlimit};
@@ -125,11 +126,7 @@ impl Security {
     /// # Errors
     /// When no such profile is loaded.
     pub fn set_apparmor_profile(&self) -> Result<()> {
-        let Some(profile) = &self.apparmor else { return Ok(()) };
-        let proc = kit::call("the container's own", "open", "/proc", || {
-            kit::open_directory(Path::new("/proc"))
-        })?;
-        profile.set_on_exec(proc.as_fd())
+        set_labels(self.apparmor.as_ref(), None)
     }
 
     /// In the child: returns the rights that the command has as this user. Warns of the

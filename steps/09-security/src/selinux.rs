@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::Result;
 use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::ResolveFlags;
 
-use crate::procfs::require_procfs;
+use crate::procfs::{open_to_write, require_procfs};
 
 /// A label: `system_u:system_r:container_t:s0:c1,c2`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,12 +40,9 @@ impl SelinuxLabel {
     /// EINVAL when the policy has no such label.
     pub fn set_on_exec(&self, proc: BorrowedFd<'_>) -> Result<()> {
         require_procfs(proc)?;
-        let how =
-            ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         kit::call("the label of the command", "write", self, || {
-            let file =
-                openat2(proc, "thread-self/attr/exec", flags, Mode::empty(), how)?;
+            let links = ResolveFlags::NO_MAGICLINKS;
+            let file = open_to_write(proc, "thread-self/attr/exec", links)?;
             rustix::io::write(&file, self.0.as_bytes()).map(drop)
         })
         .hint_on(Errno::EINVAL, "the policy of this host has no such label")

@@ -3,16 +3,15 @@
 
 use std::fmt::{self, Display};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::Result;
 use exec::CloneFlags;
 use kit::{Failure, FailureKind, Hint};
 use nix::errno::Errno;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::ResolveFlags;
 
-use crate::procfs::require_procfs;
+use crate::procfs::{open_to_write, require_procfs};
 
 /// A setting and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,12 +112,8 @@ impl Sysctl {
         let proc = mount::inside::open_directory_without_links(root, "/proc")?;
         require_procfs(proc.as_fd())?;
         let path = format!("sys/{}", path_of(&self.name));
-        let how =
-            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         kit::call("a setting of its own namespace", "write", self, || {
-            let file =
-                openat2(proc.as_fd(), Path::new(&path), flags, Mode::empty(), how)?;
+            let file = open_to_write(proc.as_fd(), &path, ResolveFlags::NO_SYMLINKS)?;
             rustix::io::write(&file, self.value.as_bytes()).map(drop)
         })
         .hint_on(

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use kit::{Context, Failure, FailureKind, Hint, Result};
+use kit::{Context, Hint, Result};
 use oci_spec::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::invalid::invalid;
 use crate::log::Log;
 use crate::required;
 
@@ -151,10 +152,6 @@ fn check_annotations(spec: &Spec) -> Result<()> {
         true => Err(invalid("annotations: a key is empty")),
         false => Ok(()),
     }
-}
-
-fn invalid(what: impl std::fmt::Display) -> anyhow::Error {
-    Failure::new(what).with_kind(FailureKind::Usage).into()
 }
 
 #[cfg(test)]

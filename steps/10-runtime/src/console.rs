@@ -1,14 +1,11 @@
 //! The console socket: `create` sends the master of the container's terminal to the
 //! engine that listens on it.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use kit::{Hint, Result};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 /// Sends a descriptor over the Unix socket at this path: unix(7), SCM_RIGHTS.
 ///
@@ -23,12 +20,7 @@ pub(crate) fn send(
 ) -> Result<()> {
     kit::call(why, "sendmsg", format_args!("{}, SCM_RIGHTS", socket.display()), || {
         let stream = UnixStream::connect(socket)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [descriptor];
-        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let text = [IoSlice::new(text.as_bytes())];
-        sendmsg(&stream, &text, &mut ancillary, SendFlags::NOSIGNAL)?;
+        exec::send_with_descriptors(&stream, text.as_bytes(), &[descriptor])?;
         Ok::<_, std::io::Error>(())
     })
     .hint("the program that asked for this must listen on the Unix socket at this path")

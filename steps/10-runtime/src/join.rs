@@ -6,14 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use cgroups::{Cgroup, SubCgroup};
-use exec::{Child, CloneFlags, Gate, Job, Namespace, OnParentDeath, Spawn};
+use exec::{
+    CLONE_NEWTIME, Child, CloneFlags, Gate, Job, Namespace, OnParentDeath, Spawn,
+};
 use kit::{Context, Result};
 use user::{Ids, Keyring, User};
 
 use crate::dumpable::hide_until_exec;
 use crate::inside::End;
 use crate::listener::Connection;
-use crate::plan::{NEWTIME, Process};
+use crate::plan::Process;
 use crate::state::{Container, Init};
 
 /// The files of /proc/PID/ns, and the flags of setns(2).
@@ -25,7 +27,7 @@ const KINDS: [(&str, CloneFlags); 8] = [
     ("ipc", CloneFlags::CLONE_NEWIPC),
     ("uts", CloneFlags::CLONE_NEWUTS),
     ("cgroup", CloneFlags::CLONE_NEWCGROUP),
-    ("time", NEWTIME),
+    ("time", CLONE_NEWTIME),
 ];
 
 /// A process that joins a container.

@@ -2,15 +2,12 @@
 //! See seccomp_unotify(2) and
 //! <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#containerprocessstate>
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use kit::{Context, Hint, Result};
 use rustix::fs::readlinkat;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use security::seccomp::Listener;
 use serde::Serialize;
 
@@ -86,14 +83,8 @@ impl Connection {
     /// # Errors
     /// The kernel's reason of sendmsg(2).
     pub fn send(&self, message: &str, descriptor: BorrowedFd<'_>) -> Result<()> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [descriptor];
-        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let text = [IoSlice::new(message.as_bytes())];
-        let flags = SendFlags::NOSIGNAL;
         kit::call("the listener gets the filter", "sendmsg", "SCM_RIGHTS", || {
-            sendmsg(&self.stream, &text, &mut ancillary, flags).map(drop)
+            exec::send_with_descriptors(&self.stream, message.as_bytes(), &[descriptor])
         })
     }
 }

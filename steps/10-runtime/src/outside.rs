@@ -107,7 +107,7 @@ impl Plan {
             bundle: self.bundle.clone(),
             rootfs: self.files.rootfs.path.clone(),
             annotations: BTreeMap::clone(&self.annotations),
-            created: jiff::Timestamp::now().to_string(),
+            created: self.created.clone(),
             owner: rustix::process::geteuid().as_raw(),
             phase: Phase::Creating,
             cgroup: self.cgroup.clone(),

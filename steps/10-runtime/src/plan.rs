@@ -24,11 +24,11 @@ use uts::HostName;
 
 use crate::bundle::Bundle;
 use crate::hooks::Hooks;
-pub(crate) use crate::invalid::invalid;
+use crate::invalid::invalid;
 
 pub(crate) use cgroup::CgroupManager;
 pub(crate) use files::Files;
-pub(crate) use namespaces::{CgroupNamespace, NEWTIME, Namespaces};
+pub(crate) use namespaces::{CgroupNamespace, Namespaces};
 pub(crate) use process::Process;
 
 /// The plan of a container: the values of all rooms.
@@ -38,6 +38,8 @@ pub struct Plan {
     pub(crate) oci_version: String,
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) bundle: PathBuf,
+    /// When it is created: RFC 3339.
+    pub(crate) created: String,
     pub(crate) files: Files,
     pub(crate) namespaces: Namespaces,
     pub(crate) hostname: Option<HostName>,
@@ -68,10 +70,8 @@ pub(crate) fn plan(
     refuse_unsupported(&linux)?;
     let process = process(spec, &linux)?;
     let namespaces = namespaces::plan(&linux, &user::helpers())?;
-    let names = [
-        name("hostname", spec.hostname().as_deref(), &namespaces)?,
-        name("domainname", spec.domainname().as_deref(), &namespaces)?,
-    ];
+    let hostname = name("hostname", spec.hostname().as_deref(), &namespaces)?;
+    let domainname = name("domainname", spec.domainname().as_deref(), &namespaces)?;
     let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
     let resources = resources::plan(linux.resources().as_ref())?;
     Ok(Plan {
@@ -84,11 +84,12 @@ pub(crate) fn plan(
             .into_iter()
             .collect(),
         bundle: bundle.directory.clone(),
+        created: jiff::Timestamp::now().to_string(),
         files,
         sysctls: sysctls(&linux, &namespaces)?,
         namespaces,
-        hostname: names[0].clone(),
-        domainname: names[1].clone(),
+        hostname,
+        domainname,
         keyring,
         cgroup: cgroup::plan(spec, &linux, id.as_str(), manager, &resources)?,
         resources,

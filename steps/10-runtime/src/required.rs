@@ -4,8 +4,10 @@
 //! The parser takes most missing values for 0: a container for a user whose id is
 //! missing would run as root.
 
-use kit::{Failure, FailureKind, Result};
-use serde_json::Value;
+use kit::Result;
+use serde_json::{Value, json};
+
+use crate::invalid::invalid;
 
 /// The objects, by their path in config.json, and the properties that each must have.
 /// `[]` stands for each element of an array, `*` for each property of an object.
@@ -50,13 +52,7 @@ const RATE: &[&str] = &["major", "minor", "rate"];
 /// # Errors
 /// When one is missing.
 pub(crate) fn check(config: &Value) -> Result<()> {
-    for (path, names) in REQUIRED {
-        for object in at(config, path) {
-            if let Some(name) = names.iter().find(|name| object.get(name).is_none()) {
-                return Err(missing(path, name));
-            }
-        }
-    }
+    check_objects(config, &REQUIRED)?;
     for device in at(config, "linux.devices.[]") {
         let has = |name: &&&str| device.get(name).is_none();
         if device["type"] != "p"
@@ -73,9 +69,21 @@ pub(crate) fn check(config: &Value) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub(crate) fn check_process(process: Value) -> Result<()> {
-    let mut config = serde_json::json!({ "ociVersion": "", "root": { "path": "" } });
-    config["process"] = process;
-    check(&config)
+    let of_process =
+        REQUIRED.into_iter().filter(|(path, _)| path.starts_with("process"));
+    let config = json!({ "process": process });
+    check_objects(&config, &of_process.collect::<Vec<_>>())
+}
+
+fn check_objects(config: &Value, required: &[(&str, &[&str])]) -> Result<()> {
+    for (path, names) in required {
+        for object in at(config, path) {
+            if let Some(name) = names.iter().find(|name| object.get(name).is_none()) {
+                return Err(missing(path, name));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Finds the values at a path. An empty or missing value is none.
@@ -100,14 +108,11 @@ fn at<'a>(config: &'a Value, path: &str) -> Vec<&'a Value> {
 fn missing(path: &str, name: &str) -> anyhow::Error {
     let dot = if path.is_empty() { "" } else { "." };
     let path = path.replace(".[]", "[]");
-    let failure = Failure::new(format_args!("{path}{dot}{name} is missing"));
-    failure.with_kind(FailureKind::Usage).into()
+    invalid(format_args!("{path}{dot}{name} is missing"))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn error(config: Value) -> String {

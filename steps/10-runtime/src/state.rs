@@ -11,7 +11,9 @@ use cgroups::CgroupPaths;
 use kit::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use container::{Container, Init, LONGEST_STATE, ids, is_not_found};
+pub(crate) use container::{
+    Container, Init, LONGEST_STATE, ids, is_not_found, not_running,
+};
 pub(crate) use status::Status;
 
 /// The version of the runtime specification that this runtime implements.

@@ -1,6 +1,6 @@
 //! The list of what the specification demands names tests that exist.
 
-use std::process::Command;
+use kiste_tests::tasks::names_of_tests;
 
 /// A line of the list.
 struct Must<'a> {
@@ -29,13 +29,7 @@ fn musts() -> Vec<Must<'static>> {
 
 #[test]
 fn every_demand_of_the_specification_is_held_by_a_test_that_exists_or_says_why_not() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--list", "--format", "terse"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let existing: Vec<_> =
-        text.lines().filter_map(|line| line.strip_suffix(": test")).collect();
+    let existing = names_of_tests();
     let musts = musts();
     let mut not_covered = Vec::new();
     for must in &musts {
@@ -45,7 +39,7 @@ fn every_demand_of_the_specification_is_held_by_a_test_that_exists_or_says_why_n
                 for test in tests {
                     let name = format!("conformance::{test}");
                     assert!(
-                        existing.contains(&name.as_str()),
+                        existing.contains(&name),
                         "{}: there is no test {name}",
                         must.demand
                     );

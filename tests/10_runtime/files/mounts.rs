@@ -1,12 +1,12 @@
-//! Which mounts are made, in which order, and on what.
+//! The mounts of a container: their kinds, their order and their targets.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use kiste_tests::require_tool;
 use serde_json::json;
 
 use super::{Bundle, mounted};
+use crate::files::fixture_with_source;
 use crate::fixture;
 
 const MOUNTINFO: &str = "cat /proc/self/mountinfo";
@@ -83,12 +83,7 @@ fn a_file_is_mounted_on_a_file_and_its_mount_point_is_made() {
 
 #[test]
 fn a_bind_mount_has_the_mounts_below_its_source_only_with_rbind() {
-    let Some(fixture) = fixture() else { return };
-    if !require_tool("unshare") {
-        return;
-    }
-    let source = fixture.dir().join("source");
-    fs::create_dir_all(source.join("below")).unwrap();
+    let Some((fixture, source)) = fixture_with_source() else { return };
     let on_host = format!(
         "mount -t tmpfs below {0}/below && echo seen >{0}/below/file && eval \"$RUN\"",
         source.display()

@@ -1,10 +1,7 @@
 //! Every option of a mount, by the kernel's own table of mounts.
 
-use std::fs;
-
-use kiste_tests::require_tool;
-
 use super::{Bundle, mounted};
+use crate::files::fixture_with_source;
 use crate::fixture;
 
 const MOUNTINFO: &str = "cat /proc/self/mountinfo";
@@ -96,12 +93,7 @@ fn flags_that_only_the_old_call_has_go_with_the_other_options() {
 
 #[test]
 fn a_bind_mount_keeps_the_attributes_that_no_option_names() {
-    let Some(fixture) = fixture() else { return };
-    if !require_tool("unshare") {
-        return;
-    }
-    let source = fixture.dir().join("source");
-    fs::create_dir(&source).unwrap();
+    let Some((fixture, source)) = fixture_with_source() else { return };
     let on_host = format!(
         "mount -t tmpfs -o nosuid,nodev,noatime source {} && eval \"$RUN\"",
         source.display()
@@ -130,12 +122,7 @@ fn a_bind_mount_keeps_the_attributes_that_no_option_names() {
 
 #[test]
 fn only_the_recursive_options_reach_the_mounts_below() {
-    let Some(fixture) = fixture() else { return };
-    if !require_tool("unshare") {
-        return;
-    }
-    let source = fixture.dir().join("source");
-    fs::create_dir_all(source.join("below")).unwrap();
+    let Some((fixture, source)) = fixture_with_source() else { return };
     let on_host = format!(
         "mount -t tmpfs source {0} && mkdir {0}/below && \
          mount -t tmpfs -o nodev below {0}/below && eval \"$RUN\"",
@@ -174,12 +161,7 @@ fn only_the_recursive_options_reach_the_mounts_below() {
 
 #[test]
 fn a_user_namespace_keeps_the_locked_attributes_of_a_source() {
-    let Some(fixture) = fixture() else { return };
-    if !require_tool("unshare") {
-        return;
-    }
-    let source = fixture.dir().join("source");
-    fs::create_dir(&source).unwrap();
+    let Some((fixture, source)) = fixture_with_source() else { return };
     let on_host = format!(
         "mount -t tmpfs -o ro,nosuid,nodev,noexec source {} && eval \"$RUN\"",
         source.display()

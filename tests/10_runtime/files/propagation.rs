@@ -1,23 +1,16 @@
-//! Which later mounts reach the container, and which reach the host.
+//! Mount propagation: later mounts that reach the container or the host.
 
-use std::fs;
-
-use kiste_tests::require_tool;
 use serde_json::json;
 
 use super::{Bundle, mounted};
+use crate::files::fixture_with_source;
 use crate::fixture;
 
 const MOUNTINFO: &str = "cat /proc/self/mountinfo";
 
 #[test]
 fn every_word_for_propagation_has_its_effect() {
-    let Some(fixture) = fixture() else { return };
-    if !require_tool("unshare") {
-        return;
-    }
-    let source = fixture.dir().join("source");
-    fs::create_dir_all(source.join("below")).unwrap();
+    let Some((fixture, source)) = fixture_with_source() else { return };
     // A peer group of the host's own, with a mount below.
     let on_host = format!(
         "mount -t tmpfs source {0} && mount --make-shared {0} && mkdir {0}/below && \
@@ -58,12 +51,7 @@ fn every_word_for_propagation_has_its_effect() {
 
 #[test]
 fn mounts_of_the_container_reach_the_host_only_with_a_shared_root_and_a_shared_mount() {
-    let Some(fixture) = fixture() else { return };
-    if !require_tool("unshare") {
-        return;
-    }
-    let source = fixture.dir().join("source");
-    fs::create_dir_all(&source).unwrap();
+    let Some((fixture, source)) = fixture_with_source() else { return };
     let on_host = format!(
         "mount -t tmpfs source {0} && mount --make-shared {0} && mkdir {0}/below && \
          eval \"$RUN\"; grep -c {0}/below /proc/self/mountinfo",

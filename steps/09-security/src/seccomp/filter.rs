@@ -2,15 +2,13 @@
 
 use std::os::fd::OwnedFd;
 
-use kit::{Failure, Hint, Result};
+use kit::{Hint, Result};
 use nix::errno::Errno;
 
 use super::instruction::Instruction;
 use super::sys::{self, Loaded};
 
 /// A compiled filter, and the flags of seccomp(2) with which it is loaded.
-///
-/// It can be kept as bytes, and loaded without any further work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     pub(super) instructions: Vec<Instruction>,
@@ -21,11 +19,6 @@ impl Filter {
     /// Returns the instructions.
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions
-    }
-
-    /// Returns whether [`Filter::load`] returns a descriptor for a listener.
-    pub fn has_listener(&self) -> bool {
-        self.flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER as u32 != 0
     }
 
     // ANCHOR: load
@@ -53,39 +46,6 @@ impl Filter {
             .map(|Loaded(listener)| listener)
     }
     // ANCHOR_END: load
-
-    /// Returns the filter as bytes, for a cache.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.flags.to_ne_bytes().to_vec();
-        for it in &self.instructions {
-            bytes.extend(it.code.to_ne_bytes());
-            bytes.extend([it.jt, it.jf]);
-            bytes.extend(it.k.to_ne_bytes());
-        }
-        bytes
-    }
-
-    /// Returns the filter of which [`Filter::to_bytes`] has made the bytes.
-    ///
-    /// # Errors
-    /// If the length is wrong.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Filter> {
-        let wrong = || Failure::new("the bytes are no seccomp filter");
-        let (flags, rest) = bytes.split_first_chunk::<4>().ok_or_else(wrong)?;
-        let (instructions, []) = rest.as_chunks::<8>() else {
-            return Err(wrong().into());
-        };
-        let instruction = |&[a, b, jt, jf, k @ ..]: &[u8; 8]| Instruction {
-            code: u16::from_ne_bytes([a, b]),
-            jt,
-            jf,
-            k: u32::from_ne_bytes(k),
-        };
-        Ok(Filter {
-            instructions: instructions.iter().map(instruction).collect(),
-            flags: u32::from_ne_bytes(*flags),
-        })
-    }
 }
 
 impl kit::Outcome for Loaded {

@@ -43,24 +43,12 @@ impl SyscallData {
 /// # Errors
 /// If the program has an instruction that the kernel refuses in a filter, or has no end.
 pub fn run(program: &[Instruction], call: &SyscallData) -> Result<u32> {
-    run_counted(program, call).map(|(value, _)| value)
-}
-
-/// As [`run`], and returns the number of instructions, too.
-///
-/// # Errors
-/// As [`run`].
-pub fn run_counted(
-    program: &[Instruction],
-    call: &SyscallData,
-) -> Result<(u32, usize)> {
-    let (mut accumulator, mut at, mut count) = (0u32, 0usize, 0usize);
+    let (mut accumulator, mut at) = (0u32, 0usize);
     loop {
         let Some(it) = program.get(at) else {
             return Err(Failure::new("the filter has no end").into());
         };
         at += 1;
-        count += 1;
         let jump = |taken: bool| usize::from(if taken { it.jt } else { it.jf });
         match it.code {
             op::LOAD => accumulator = call.word(it.k).ok_or_else(|| refused(it))?,
@@ -70,7 +58,7 @@ pub fn run_counted(
             op::JUMP_GREATER => at += jump(accumulator > it.k),
             op::JUMP_GREATER_OR_EQUAL => at += jump(accumulator >= it.k),
             op::JUMP_ANY_BIT => at += jump(accumulator & it.k != 0),
-            op::RETURN => return Ok((it.k, count)),
+            op::RETURN => return Ok(it.k),
             _ => return Err(refused(it).into()),
         }
     }

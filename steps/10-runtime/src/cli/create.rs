@@ -60,12 +60,13 @@ impl Create {
         let options = &self.options;
         let inherited = inherited(options.preserve_fds)?;
         let (bundle, plan) = options.plan(global)?;
-        options.check_console(&plan, Detached::Yes)?;
+        let on_parent_death = OnParentDeath::KeepRunning;
+        options.check_console(&plan, on_parent_death)?;
         let run_dir = options.make_directory(global, &bundle)?;
         let fifo = ExecFifo::create(run_dir.path())?;
         let way = Way {
             gate: Some(&fifo),
-            on_parent_death: OnParentDeath::KeepRunning,
+            on_parent_death,
             inherited,
             handover: options.handover(),
         };
@@ -74,13 +75,6 @@ impl Create {
         run_dir.leave();
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Whether the runtime ends before the container does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Detached {
-    Yes,
-    No,
 }
 
 impl Options {
@@ -106,9 +100,13 @@ impl Options {
     }
 
     /// Checks that somebody gets the other end of the container's terminal.
-    pub fn check_console(&self, plan: &Plan, detached: Detached) -> Result<()> {
+    pub fn check_console(
+        &self,
+        plan: &Plan,
+        on_parent_death: OnParentDeath,
+    ) -> Result<()> {
         let socket = self.console_socket.as_deref();
-        check_console(socket, plan.process.terminal, detached)
+        check_console(socket, plan.process.terminal, on_parent_death)
     }
 
     /// Makes and locks the container's directory, with a copy of config.json.
@@ -160,14 +158,15 @@ pub(crate) fn inherited(preserved: u32) -> Result<Vec<BorrowedFd<'static>>> {
     inherited
 }
 
-/// Checks that somebody gets the other end of a terminal.
+/// Checks that somebody gets the other end of a terminal: the runtime itself serves it
+/// only as long as the process.
 pub(crate) fn check_console(
     socket: Option<&Path>,
     terminal: Terminal,
-    detached: Detached,
+    on_parent_death: OnParentDeath,
 ) -> Result<()> {
-    let what = match (socket, terminal.exists(), detached) {
-        (None, true, Detached::Yes) => {
+    let what = match (socket, terminal.exists(), on_parent_death) {
+        (None, true, OnParentDeath::KeepRunning) => {
             "cannot allocate a terminal without --console-socket: this command ends before \
              the process does"
         }

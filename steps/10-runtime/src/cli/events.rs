@@ -12,7 +12,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::cli::Global;
-use crate::cli::pause::cgroup;
 use crate::state::{Container, Init, Status};
 
 #[derive(clap::Args)]
@@ -48,7 +47,7 @@ impl Events {
             let what = format!("container {} is not running", self.id);
             return Err(Failure::new(what).with_kind(FailureKind::Conflict).into());
         };
-        let cgroup = cgroup(&container)?;
+        let cgroup = container.require_cgroup()?;
         match self.stats {
             true => self.print("stats", Some(&cgroup))?,
             false => self.watch(&init, &cgroup)?,

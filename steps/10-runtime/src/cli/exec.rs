@@ -10,7 +10,7 @@ use exec::OnParentDeath;
 use kit::{ExplainArgs, Failure, FailureKind, Id, Result};
 
 use crate::cli::Global;
-use crate::cli::create::{Detached, check_console, inherited};
+use crate::cli::create::{check_console, inherited};
 use crate::join::Joining;
 use crate::state::{Container, Status};
 use crate::way::Handover;
@@ -58,11 +58,15 @@ impl Exec {
         let Some(init) = container.init()? else { return Err(not_running()) };
         let process =
             self.options.plan(&container.spec()?, &self.command, &global.log())?;
-        let (detached, on_parent_death) = match self.detach {
-            true => (Detached::Yes, OnParentDeath::KeepRunning),
-            false => (Detached::No, OnParentDeath::Kill),
+        let on_parent_death = match self.detach {
+            true => OnParentDeath::KeepRunning,
+            false => OnParentDeath::Kill,
         };
-        check_console(self.console_socket.as_deref(), process.terminal, detached)?;
+        check_console(
+            self.console_socket.as_deref(),
+            process.terminal,
+            on_parent_death,
+        )?;
         let joining = Joining {
             container: &container,
             init: &init,

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use kit::{ExplainArgs, Failure, FailureKind, Id, Result};
+use kit::{ExplainArgs, Id, Result};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use crate::cli::Global;
-use crate::state::{Container, Status};
+use crate::state::{Container, Status, not_running};
 
 #[derive(clap::Args)]
 pub(crate) struct Kill {
@@ -28,21 +28,19 @@ impl Kill {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
         let container = Container::find(&global.root(), &self.id)?;
-        let not_running =
-            || Failure::new("container not running").with_kind(FailureKind::Conflict);
         let is_stopped = container.status()? == Status::Stopped;
         if is_stopped && !self.all {
-            return Err(not_running().into());
+            return Err(not_running());
         }
         let is_kill = self.signal == Signal::SIGKILL as i32;
         if self.all && is_kill {
             container.cgroup()?.map_or(Ok(()), |cgroup| cgroup.kill())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let Some(init) = container.init()? else { return Err(not_running().into()) };
+        let Some(init) = container.init()? else { return Err(not_running()) };
         match init.signal(self.signal) {
             Err(error) if kit::errno(&error) == Some(Errno::ESRCH) => {
-                return Err(not_running().into());
+                return Err(not_running());
             }
             sent => sent?,
         }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use cgroups::Cgroup;
 use kit::{ExplainArgs, Failure, FailureKind, Id, Result};
 
 use crate::cli::Global;
@@ -32,7 +31,7 @@ impl Pause {
             Status::Created | Status::Running => {}
             status => return Err(refused("pause", status)),
         }
-        cgroup(&container)?.freeze()?;
+        container.require_cgroup()?.freeze()?;
         run_dir.leave();
         Ok(ExitCode::SUCCESS)
     }
@@ -46,7 +45,7 @@ impl Resume {
             Status::Paused => {}
             status => return Err(refused("resume", status)),
         }
-        cgroup(&container)?.thaw()?;
+        container.require_cgroup()?.thaw()?;
         run_dir.leave();
         Ok(ExitCode::SUCCESS)
     }
@@ -55,19 +54,4 @@ impl Resume {
 fn refused(verb: &str, status: Status) -> anyhow::Error {
     let what = format!("cannot {verb} a container that is {status}");
     Failure::new(what).with_kind(FailureKind::Conflict).into()
-}
-
-/// Returns the cgroup of a container.
-///
-/// # Errors
-/// When it has none, as without root and without delegation.
-pub(crate) fn cgroup(container: &Container) -> Result<Cgroup> {
-    match container.cgroup()? {
-        Some(cgroup) => Ok(cgroup),
-        None => {
-            let what = "the container has no cgroup of its own";
-            let hint = "without root, have systemd or root delegate one: `systemd-run --user --scope -p Delegate=yes COMMAND`";
-            Err(Failure::new(what).hint(hint).into())
-        }
-    }
 }

@@ -2,11 +2,11 @@
 
 use std::process::{Command, ExitCode};
 
-use kit::{Context, Failure, FailureKind, Hint, Id, Result};
+use kit::{Context, Failure, Hint, Id, Result};
 
 use crate::cli::Global;
 use crate::cli::list::Format;
-use crate::state::{Container, Status};
+use crate::state::{Container, Status, not_running};
 
 #[derive(clap::Args)]
 pub(crate) struct Ps {
@@ -24,8 +24,7 @@ impl Ps {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         let container = Container::find(&global.root(), &self.id)?;
         if container.status()? == Status::Stopped {
-            let failure = Failure::new("container not running");
-            return Err(failure.with_kind(FailureKind::Conflict).into());
+            return Err(not_running());
         }
         let pids = pids(&container)?;
         match self.format {

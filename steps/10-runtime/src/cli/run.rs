@@ -6,7 +6,7 @@ use exec::OnParentDeath;
 use kit::{ExplainArgs, Result, RunDir};
 
 use crate::cli::Global;
-use crate::cli::create::{Detached, Options, inherited};
+use crate::cli::create::{Options, inherited};
 use crate::cli::delete::destroy;
 use crate::hooks::Point;
 use crate::outside;
@@ -34,13 +34,13 @@ impl Run {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
         let options = &self.options;
-        let (detached, on_parent_death) = match self.detach {
-            true => (Detached::Yes, OnParentDeath::KeepRunning),
-            false => (Detached::No, OnParentDeath::Kill),
+        let on_parent_death = match self.detach {
+            true => OnParentDeath::KeepRunning,
+            false => OnParentDeath::Kill,
         };
         let inherited = inherited(options.preserve_fds)?;
         let (bundle, plan) = options.plan(global)?;
-        options.check_console(&plan, detached)?;
+        options.check_console(&plan, on_parent_death)?;
         let run_dir = options.make_directory(global, &bundle)?;
         let handover = options.handover();
         let way = Way { gate: None, on_parent_death, inherited, handover };

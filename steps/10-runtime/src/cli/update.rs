@@ -14,9 +14,8 @@ use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Global;
-use crate::cli::pause::cgroup;
 use crate::plan::resources;
-use crate::state::{Container, Status};
+use crate::state::{Container, Status, not_running};
 
 /// The longest document of resources that is read, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -95,13 +94,12 @@ impl Update {
         self.explain.start();
         let (container, run_dir) = Container::lock(&global.root(), &self.id)?;
         if matches!(container.status()?, Status::Stopped | Status::Creating) {
-            let failure = Failure::new("container not running");
-            return Err(failure.with_kind(FailureKind::Conflict).into());
+            return Err(not_running());
         }
         let asked = self.asked()?;
         let merged = merge::merge(before(&container)?, &asked);
         let resources = parse(merged.clone()).context("the resources")?;
-        cgroup(&container)?; // an error where there is none
+        container.require_cgroup()?;
         Cgroup::update_at(&container.state.cgroup, &resources::limits(&resources)?)?;
         let path = container.directory.join(RESOURCES);
         kit::write_atomically(

@@ -4,10 +4,11 @@
 use std::path::{Component, Path};
 
 use anyhow::Result;
-use kit::{Failure, FailureKind};
 use mount::{Entry, EntrySource};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 use pivot_root::{DeviceNode, DeviceType, default_devices};
+
+use crate::invalid::invalid;
 
 /// The permissions of a device for which config.json has none.
 const DEFAULT_MODE: u32 = 0o666;
@@ -82,8 +83,7 @@ fn numbers(device: &LinuxDevice) -> Result<(u32, u32)> {
 
 fn refused(device: &LinuxDevice, why: &str) -> anyhow::Error {
     let path = device.path().display();
-    let failure = Failure::new(format_args!("config.json: device {path}: {why}"));
-    failure.with_kind(FailureKind::Usage).into()
+    invalid(format_args!("config.json: device {path}: {why}"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxIdMapping, Mount};
 use user::{IdMap, IdRange, namespace_of_maps, open_namespace};
 
-use crate::plan::{Namespaces, invalid};
+use crate::invalid::invalid;
+use crate::plan::Namespaces;
 
 /// The id maps of the idmapped mounts, by their places in the list of mounts. None for
 /// the maps of the container's own user namespace.

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use kit::{Failure, FailureKind};
 use mount::{
     BindPropagation, BindSource, Entry, EntrySource, MountOptions, NewFileSystem,
     Recursion, find_sources,
 };
 use oci_spec::runtime::Mount;
+
+use crate::invalid::invalid;
 
 /// Plans the mounts, in the order of config.json, and looks up the sources of the bind
 /// mounts. `propagation` is that of the container's root, which the sources have as
@@ -66,8 +67,7 @@ fn entry(mount: &Mount, bundle: &Path, propagation: BindPropagation) -> Result<E
 
 fn refused(mount: &Mount, why: &str) -> anyhow::Error {
     let target = mount.destination().display();
-    let failure = Failure::new(format_args!("config.json: mount on {target}: {why}"));
-    failure.with_kind(FailureKind::Usage).into()
+    invalid(format_args!("config.json: mount on {target}: {why}"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use exec::{CloneFlags, Namespace};
+use exec::{CLONE_NEWTIME, CloneFlags, Namespace};
 use kit::{Context, Hint, Result};
 use nix::sched::unshare;
 use oci_spec::runtime::{
@@ -14,7 +14,7 @@ use oci_spec::runtime::{
 use user::{Helpers, IdMap, IdRange, Ids};
 
 use crate::dumpable::hide_until_exec;
-use crate::plan::invalid;
+use crate::invalid::invalid;
 use crate::sys;
 
 /// The namespaces of a container, and its ids.
@@ -42,10 +42,6 @@ pub(crate) enum CgroupNamespace {
     /// The runtime's, or one that it enters by its path.
     Given,
 }
-
-/// The clone(2) flag of a time namespace, which nix does not name.
-pub(crate) const NEWTIME: CloneFlags =
-    CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
 
 impl Namespaces {
     /// Tells whether the process gets a new namespace of this kind, or enters one.
@@ -106,7 +102,7 @@ pub(crate) fn plan(linux: &Linux, helpers: &Helpers) -> Result<Namespaces> {
     new.remove(CloneFlags::CLONE_NEWCGROUP);
     let clock_offsets = clock_offsets(linux, new)?;
     if clock_offsets.is_some() {
-        new.remove(NEWTIME);
+        new.remove(CLONE_NEWTIME);
     }
     let ids = ids(linux, new, &joined, helpers)?;
     Ok(Namespaces { new, joined, cgroup, clock_offsets, ids })
@@ -121,14 +117,16 @@ fn flag(kind: Kind) -> CloneFlags {
         Kind::User => CloneFlags::CLONE_NEWUSER,
         Kind::Pid => CloneFlags::CLONE_NEWPID,
         Kind::Network => CloneFlags::CLONE_NEWNET,
-        Kind::Time => NEWTIME,
+        Kind::Time => CLONE_NEWTIME,
     }
 }
 
 /// Makes a time namespace for the next child, and sets its clocks: they can be set only
 /// until a process is in it.
 fn set_clocks(offsets: &str) -> Result<()> {
-    kit::call("clocks of its own", "unshare", "CLONE_NEWTIME", || unshare(NEWTIME))?;
+    kit::call("clocks of its own", "unshare", "CLONE_NEWTIME", || {
+        unshare(CLONE_NEWTIME)
+    })?;
     let path = "/proc/self/timens_offsets";
     let shown = offsets.trim_end().replace('\n', "; ");
     kit::call("set them", "write", format_args!("{path}, {shown}"), || {
@@ -199,7 +197,7 @@ fn clock_offsets(linux: &Linux, new: CloneFlags) -> Result<Option<String>> {
     else {
         return Ok(None);
     };
-    if !new.contains(NEWTIME) {
+    if !new.contains(CLONE_NEWTIME) {
         return Err(invalid("linux.timeOffsets: they need a new time namespace"));
     }
     let mut lines = String::new();

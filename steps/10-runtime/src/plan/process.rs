@@ -2,8 +2,7 @@
 //! <https://github.com/opencontainers/runtime-spec/blob/main/config.md#process>
 
 use std::collections::HashSet;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::os::fd::BorrowedFd;
 
 use exec::{CloneFlags, Command};
 use kit::Result;
@@ -20,8 +19,8 @@ use security::{
 };
 use user::Account;
 
+use crate::invalid::invalid;
 use crate::log::Log;
-use crate::plan::invalid;
 use crate::plan::namespaces::Namespaces;
 use crate::plan::scheduling::{self, Scheduling};
 use crate::plan::seccomp;
@@ -204,21 +203,5 @@ impl Process {
     pub fn prepare(&self, child: Pid) -> Result<()> {
         self.oom_score_adj.map_or(Ok(()), |it| it.set(child))?;
         self.rlimits.iter().try_for_each(|limit| limit.allow(child))
-    }
-
-    /// In the child: sets the label that a security module gives it at the exec.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn set_label(&self) -> Result<()> {
-        if self.apparmor.is_none() && self.selinux.is_none() {
-            return Ok(());
-        }
-        let proc = kit::call("the container's own", "open", "/proc", || {
-            kit::open_directory(Path::new("/proc"))
-        })?;
-        let proc = proc.as_fd();
-        self.selinux.as_ref().map_or(Ok(()), |label| label.set_on_exec(proc))?;
-        self.apparmor.as_ref().map_or(Ok(()), |profile| profile.set_on_exec(proc))
     }
 }

@@ -5,12 +5,14 @@ use cgroups::{
     BelowUsage, BlkioWeight, CpuShares, Cpus, Device, DeviceKind, DeviceRate,
     DeviceRule, DeviceRules, DeviceVerdict, Max, Resources, Setting, Swap,
 };
-use kit::{Failure, FailureKind, Result};
+use kit::Result;
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxHugepageLimit,
     LinuxMemory, LinuxNetwork, LinuxRdma, LinuxResources, LinuxThrottleDevice,
 };
 use rustix::process::geteuid;
+
+use crate::invalid::invalid;
 
 /// Makes the resources of a new container. The default devices are always allowed.
 ///
@@ -275,8 +277,4 @@ fn device_rule(rule: &LinuxDeviceCgroup) -> Result<DeviceRule> {
             .parse()
             .map_err(|why: String| invalid(format_args!("resources.devices: {why}")))?,
     })
-}
-
-fn invalid(what: impl std::fmt::Display) -> anyhow::Error {
-    Failure::new(what).with_kind(FailureKind::Usage).into()
 }

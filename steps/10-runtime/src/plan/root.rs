@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use anyhow::Result;
-use kit::{Failure, FailureKind};
 use oci_spec::runtime::{Linux, Spec};
 use pivot_root::{Access, RootPropagation, Rootfs};
+
+use crate::invalid::invalid;
 
 /// Plans the root file system. A relative path counts from the bundle.
 ///
@@ -16,12 +17,12 @@ pub(crate) fn rootfs(spec: &Spec, bundle: &Path) -> Result<Rootfs> {
     let Some(root) =
         spec.root().as_ref().filter(|it| !it.path().as_os_str().is_empty())
     else {
-        return Err(refused("config.json: root.path is missing"));
+        return Err(invalid("config.json: root.path is missing"));
     };
     let path = bundle.join(root.path());
     if !path.is_dir() {
         let path = path.display();
-        return Err(refused(format_args!(
+        return Err(invalid(format_args!(
             "config.json: root.path: {path} is no directory"
         )));
     }
@@ -40,7 +41,7 @@ pub(crate) fn propagation(linux: &Linux) -> Result<RootPropagation> {
     match linux.rootfs_propagation().as_deref() {
         None | Some("") => Ok(RootPropagation::default()),
         Some(word) => word.parse().map_err(|why| {
-            refused(format_args!("config.json: rootfsPropagation: {why}"))
+            invalid(format_args!("config.json: rootfsPropagation: {why}"))
         }),
     }
 }
@@ -53,15 +54,11 @@ pub(crate) fn propagation(linux: &Linux) -> Result<RootPropagation> {
 pub(crate) fn check_mount_label(linux: &Linux) -> Result<()> {
     let has_label = linux.mount_label().as_deref().is_some_and(|it| !it.is_empty());
     if has_label && Path::new("/sys/fs/selinux/enforce").exists() {
-        return Err(refused(
+        return Err(invalid(
             "config.json: mountLabel: labels of SELinux are not supported",
         ));
     }
     Ok(())
-}
-
-fn refused(what: impl std::fmt::Display) -> anyhow::Error {
-    Failure::new(what).with_kind(FailureKind::Usage).into()
 }
 
 #[cfg(test)]

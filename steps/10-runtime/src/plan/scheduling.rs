@@ -13,7 +13,7 @@ use oci_spec::runtime::{
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::plan::invalid;
+use crate::invalid::invalid;
 use crate::sys::{self, SchedulingAttributes};
 
 /// How the kernel schedules a process, and where its memory is.

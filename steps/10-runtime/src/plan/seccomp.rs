@@ -5,7 +5,7 @@ use kit::{Context, Result};
 use oci_spec::runtime::LinuxSeccomp;
 use security::seccomp::{Action, Arch, Filter, Listener, Profile, Rule, compile};
 
-use crate::plan::invalid;
+use crate::invalid::invalid;
 
 /// Compiles the filter, and returns the listener to which its descriptor is sent.
 pub(crate) fn plan(

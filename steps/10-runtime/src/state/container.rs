@@ -96,6 +96,16 @@ impl Container {
         Ok(Some(cgroup).filter(|cgroup| !cgroup.directories().is_empty()))
     }
 
+    /// Finds the cgroup that the container must have.
+    ///
+    /// # Errors
+    /// When it has none, as without root and without delegation.
+    pub fn require_cgroup(&self) -> Result<Cgroup> {
+        let what = "the container has no cgroup of its own";
+        let hint = "without root, have systemd or root delegate one: `systemd-run --user --scope -p Delegate=yes COMMAND`";
+        Ok(self.cgroup()?.ok_or_else(|| Failure::new(what).hint(hint))?)
+    }
+
     /// Reads the config.json that it was created from.
     ///
     /// # Errors
@@ -183,6 +193,12 @@ pub(crate) fn ids(root: &Path) -> Result<Vec<Id>> {
     }
     ids.sort();
     Ok(ids)
+}
+
+/// Makes the error for a container without processes, in the words by which engines
+/// recognize it.
+pub(crate) fn not_running() -> anyhow::Error {
+    Failure::new("container not running").with_kind(FailureKind::Conflict).into()
 }
 
 fn not_found(id: &Id) -> anyhow::Error {

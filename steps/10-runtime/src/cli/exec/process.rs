@@ -9,8 +9,9 @@ use oci_spec::runtime::{
 };
 
 use crate::bundle;
+use crate::invalid::invalid;
 use crate::log::Log;
-use crate::plan::{Process, invalid, process};
+use crate::plan::{Process, process};
 
 /// The options that describe the process.
 #[derive(clap::Args, Clone, Debug)]
