@@ -4,6 +4,7 @@
 //! `KISTE_CHECK=05` is set by a chapter's check (`cargo check-05`). Then a test that
 //! checks a task of that chapter must not be skipped.
 
+mod outcome;
 mod source;
 
 use std::cell::Cell;
@@ -15,6 +16,7 @@ use std::sync::Once;
 
 use serde::Deserialize;
 
+pub use outcome::{Outcome, sentence};
 pub use source::Source;
 
 use crate::{Step, rootfs};
@@ -36,11 +38,30 @@ pub struct Task {
     pub number: String,
     /// The tests that check it, as `--list` prints them.
     pub tests: Vec<String>,
+    /// How long it takes a learner who has read the chapter up to it.
+    #[serde(default)]
+    pub minutes: u32,
+    /// The functions and values that the answer is made of.
+    #[serde(default)]
+    pub tools: Vec<Tool>,
+    /// Hints, of which each says more than the one before: at most three.
+    #[serde(default)]
+    pub hints: Vec<String>,
     /// The check of `doctor` without which these tests cannot run: `cgroup-v2`.
     pub needs: Option<String>,
     /// Answers that look right.
     #[serde(default)]
     pub wrong: Vec<Wrong>,
+}
+
+/// Something that the answer to a task uses.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// How it is written: `child.forward(&received)`.
+    pub name: String,
+    /// Its effect or value.
+    pub does: String,
 }
 
 /// An answer that looks right, as an edit of the right one.
@@ -49,8 +70,13 @@ pub struct Task {
 pub struct Wrong {
     /// Its name.
     pub name: String,
-    /// The reason why it is wrong.
+    /// The reason why it is wrong: the sentence that helps a learner who has it.
     pub because: String,
+    /// The tests that fail by it: all tests of the task, if none is named.
+    #[serde(default)]
+    pub fails: Vec<String>,
+    /// A text in the output of these tests, where another wrong answer fails the same.
+    pub output: Option<String>,
     /// A text that stands once in the task's function, or else once in its file.
     pub from: String,
     /// The text that stands there in the wrong answer.

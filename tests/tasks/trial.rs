@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use kiste_tests::tasks::{Source, Task, Wrong};
+use kiste_tests::tasks::{Outcome, Source, Task, Wrong};
 
 use crate::sandbox::Sandbox;
 use crate::table::Judgement;
@@ -63,7 +63,7 @@ impl<'t> Trial<'t> {
         let source = Source::of(task).map_err(|error| anyhow!(error))?;
         let text = match answer {
             Answer::Right => None,
-            Answer::ToDo => Some(source.to_do(task)),
+            Answer::ToDo => Some(source.to_do(&task.number)),
             Answer::Wrong(wrong) => {
                 let edited = source.with(wrong);
                 let name = &wrong.name;
@@ -120,12 +120,10 @@ impl<'t> Trial<'t> {
     /// for the right reason.
     pub fn judge(&self, output: &str, code: i32) -> Result<String, String> {
         let message = format!("not written yet: task {}", self.task.number);
-        let failed: Vec<_> = self
-            .task
-            .tests
-            .iter()
-            .filter(|test| output.contains(&format!("test {test} ... FAILED")))
-            .collect();
+        let outcome = Outcome::read(output);
+        let has_failed = |test: &&String| outcome.message_of(test).is_some();
+        let failed: Vec<_> = self.task.tests.iter().filter(has_failed).collect();
+        let count = format!("{} of {} tests fail", failed.len(), self.task.tests.len());
         match self.answer {
             Answer::Right => match (code, failed.is_empty()) {
                 (0, true) => Ok(format!("{} tests pass", self.task.tests.len())),
@@ -138,11 +136,17 @@ impl<'t> Trial<'t> {
             Answer::ToDo if !output.contains(&message) => {
                 Err(format!("the output does not contain {message:?}"))
             }
+            Answer::ToDo => Ok(count),
             Answer::Wrong(_) if output.contains("not written yet") => {
                 Err("the output says that it is not written yet".into())
             }
-            _ => {
-                Ok(format!("{} of {} tests fail", failed.len(), self.task.tests.len()))
+            Answer::Wrong(wrong) => {
+                let known = outcome.known_mistakes(self.task);
+                let known: Vec<_> = known.iter().map(|known| &*known.name).collect();
+                match known == [&*wrong.name] {
+                    true => Ok(count),
+                    false => Err(format!("these fail: {failed:?}; as in {known:?}")),
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Task, Wrong};
 use crate::{checkout, rootfs};
@@ -11,8 +11,11 @@ use crate::{checkout, rootfs};
 pub struct Source {
     /// Relative to the root of the workspace.
     pub file: PathBuf,
+    /// The name of the function.
+    pub function: String,
     text: String,
-    /// The range between the function's braces.
+    /// The part that is the task's: what is between the function's braces, or as much of
+    /// it as `// Task 2.4 begins.` and `// Task 2.4 ends.` enclose.
     body: Range<usize>,
 }
 
@@ -22,36 +25,96 @@ impl Source {
     /// # Errors
     /// When no comment of the step marks a function as the task's, or several do.
     pub fn of(task: &Task) -> Result<Self, String> {
-        let mark = format!("// Task {}:", task.number);
-        let workspace = rootfs::workspace();
+        Source::below(&rootfs::workspace(), &task.number)
+    }
+
+    /// Finds the function of a task below another directory than the workspace.
+    ///
+    /// # Errors
+    /// As [`Source::of`].
+    pub fn below(workspace: &Path, number: &str) -> Result<Self, String> {
+        let mark = format!("// Task {number}:");
+        let steps = workspace.join("steps");
+        let files = checkout::files_below(&steps)
+            .map_err(|error| format!("{}: {error}", steps.display()))?;
         let mut found = Vec::new();
-        let files = checkout::files_below(&workspace.join("steps")).unwrap();
         for path in files.into_iter().filter(|it| it.extension() == Some("rs".as_ref()))
         {
-            let text = fs::read_to_string(&path).unwrap();
-            if let Some(at) = text.find(&mark) {
-                let body =
-                    body(&text, at).ok_or(format!("no function below {mark}"))?;
-                let file = path.strip_prefix(&workspace).unwrap().into();
-                found.push(Source { file, text, body });
+            let text = fs::read_to_string(&path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            if text.contains(&mark) {
+                let file = path.strip_prefix(workspace).unwrap_or(&path).into();
+                found.push(Source::parse(file, text, number)?);
             }
         }
         match found.len() {
             1 => Ok(found.remove(0)),
-            n => Err(format!("{mark} must be in one file, and is in {n}")),
+            n => Err(format!("`{mark}` must be in one file, and is in {n}")),
         }
+    }
+
+    fn parse(file: PathBuf, text: String, number: &str) -> Result<Self, String> {
+        let mark = format!("// Task {number}:");
+        let function = text.find(&mark).and_then(|at| function(&text, at));
+        let Some((function, mut body)) = function else {
+            return Err(format!("{}: no function below `{mark}`", file.display()));
+        };
+        let line_of = |mark: String| {
+            let at = body.start + text[body.clone()].find(&mark)?;
+            let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            let end =
+                text[at..].find('\n').map_or(text.len(), |length| at + length + 1);
+            Some(start..end)
+        };
+        let begin = line_of(format!("// Task {number} begins."));
+        let end = line_of(format!("// Task {number} ends."));
+        body = begin.map_or(body.start, |line| line.end)
+            ..end.map_or(body.end, |line| line.start);
+        if body.start > body.end {
+            return Err(format!(
+                "{}: task {number} ends before it begins",
+                file.display()
+            ));
+        }
+        Ok(Source { file, function, text, body })
     }
 
     /// Returns whether the task is still to be done.
     pub fn is_to_do(&self) -> bool {
-        self.text[self.body.clone()].contains("todo!(")
+        self.body().contains("todo!(")
+    }
+
+    /// Returns the lines that are the task's.
+    pub fn body(&self) -> &str {
+        &self.text[self.body.clone()]
+    }
+
+    /// Returns how many lines of code they are.
+    pub fn lines_of_code(&self) -> usize {
+        let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
+        self.body().lines().map(str::trim).filter(is_code).count()
+    }
+
+    /// Returns the number of the line in which the function's body begins.
+    pub fn line(&self) -> usize {
+        self.text[..self.body.start].lines().count() + 1
+    }
+
+    /// Returns the file with other lines in place of the task's.
+    pub fn with_body(&self, body: &str) -> String {
+        let Range { start, end } = self.body;
+        [&self.text[..start], body, &self.text[end..]].concat()
     }
 
     /// Returns the file in which the task is still to be done.
-    pub fn to_do(&self, task: &Task) -> String {
-        let Range { start, end } = self.body;
-        let todo = format!("\n    todo!(\"task {}\")\n", task.number);
-        [&self.text[..start], &todo, &self.text[end..]].concat()
+    pub fn to_do(&self, number: &str) -> String {
+        let first = self.body().lines().find(|line| !line.trim().is_empty());
+        let first = first.unwrap_or("    ");
+        let indent = &first[..first.len() - first.trim_start().len()];
+        // Only the last expression of a function has no semicolon.
+        let rest = self.text[self.body.end..].trim_start();
+        let semicolon = if rest.starts_with('}') { "" } else { ";" };
+        self.with_body(&format!("{indent}todo!(\"task {number}\"){semicolon}\n"))
     }
 
     /// Returns whether a wrong answer changes the task's own function.
@@ -85,12 +148,12 @@ impl Source {
     }
 }
 
-/// Returns the body of the first function below a place, formatted by rustfmt: it
-/// begins after the line that ends in `{`, and ends before a `}` with the same
-/// indentation as `fn`.
-fn body(text: &str, below: usize) -> Option<Range<usize>> {
+/// Returns the name and the body of the first function below a place, formatted by
+/// rustfmt: it begins after the line that ends in `{`, and ends before a `}` with the
+/// same indentation as `fn`.
+fn function(text: &str, below: usize) -> Option<(String, Range<usize>)> {
     let mut end = below;
-    let (mut indent, mut start) = (None, None);
+    let (mut found, mut start) = (None, None);
     for line in text[below..].split_inclusive('\n') {
         let begin = end;
         end += line.len();
@@ -98,14 +161,17 @@ fn body(text: &str, below: usize) -> Option<Range<usize>> {
         if code.starts_with("//") {
             continue;
         }
-        if indent.is_none() && code.contains("fn ") {
-            indent = Some(&line[..line.len() - line.trim_start().len()]);
+        if found.is_none()
+            && let Some((_, name)) = code.split_once("fn ")
+        {
+            let name = name.split(|ch: char| !ch.is_alphanumeric() && ch != '_').next();
+            found = Some((name?, &line[..line.len() - line.trim_start().len()]));
         }
-        let Some(indent) = indent else { continue };
+        let Some((name, indent)) = found else { continue };
         match start {
             None if code.ends_with('{') => start = Some(end),
             Some(start) if line.trim_end() == format!("{indent}}}") => {
-                return Some(start..begin);
+                return Some((name.into(), start..begin));
             }
             _ => {}
         }
@@ -133,19 +199,45 @@ impl A {
 ";
 
     fn source() -> Source {
-        let body = body(TEXT, TEXT.find("// Task").unwrap()).unwrap();
-        Source { file: "a.rs".into(), text: TEXT.into(), body }
+        Source::parse("a.rs".into(), TEXT.into(), "2.4").unwrap()
     }
 
     fn wrong(from: &str) -> Wrong {
         let (name, because) = (String::new(), String::new());
-        Wrong { name, because, from: from.into(), to: "twice".into(), times: 1 }
+        let (from, to) = (from.into(), "twice".into());
+        Wrong { name, because, fails: Vec::new(), output: None, from, to, times: 1 }
     }
 
     #[test]
     fn a_body_is_everything_between_the_braces() {
-        let Source { body, .. } = source();
-        assert_eq!(&TEXT[body], "        loop {\n            once()\n        }\n");
+        let source = source();
+        assert_eq!(source.body(), "        loop {\n            once()\n        }\n");
+        assert_eq!((&*source.function, source.line()), ("reap", 6));
+        assert_eq!(source.lines_of_code(), 3);
+        assert!(!source.is_to_do());
+    }
+
+    #[test]
+    fn marks_in_the_body_enclose_a_part_of_it() {
+        let text = TEXT.replace(
+            "        loop {",
+            "        before();\n        // Task 2.4 begins.\n        a();\n        \
+             // Task 2.4 ends.\n        loop {",
+        );
+        let source = Source::parse("a.rs".into(), text, "2.4").unwrap();
+        assert_eq!(source.body(), "        a();\n");
+        assert!(source.to_do("2.4").contains(
+            "// Task 2.4 begins.\n        todo!(\"task 2.4\");\n        // Task 2.4 ends.\n"
+        ));
+    }
+
+    #[test]
+    fn what_is_to_do_replaces_the_whole_body() {
+        let text = source().to_do("2.4");
+        assert!(text.contains("-> Result<()> {\n        todo!(\"task 2.4\")\n    }\n"));
+        let again = Source::parse("a.rs".into(), text, "2.4").unwrap();
+        assert!(again.is_to_do());
+        assert_eq!(again.with_body(source().body()), TEXT);
     }
 
     #[test]

@@ -1,0 +1,148 @@
+//! The outcome of a task's tests, read from the output of the test program.
+
+use super::{Task, Wrong};
+
+/// The tests that passed and those that failed.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The names of the tests that passed.
+    pub passed: Vec<String>,
+    /// The tests that failed, and the message of each.
+    pub failed: Vec<(String, String)>,
+}
+
+impl Outcome {
+    /// Reads what the test program has printed.
+    pub fn read(output: &str) -> Self {
+        let mut outcome = Outcome::default();
+        for line in output.lines() {
+            let Some(line) = line.strip_prefix("test ") else { continue };
+            // A test that writes to the terminal itself breaks this line in two.
+            let Some((name, result)) = line.split_once(" ... ") else { continue };
+            match result {
+                "FAILED" => {
+                    outcome.failed.push((name.into(), message(output, name)));
+                }
+                _ => outcome.passed.push(name.into()),
+            }
+        }
+        outcome
+    }
+
+    /// Returns the message of a test, if it failed.
+    pub fn message_of(&self, test: &str) -> Option<&str> {
+        let failed = self.failed.iter().find(|(name, _)| name == test);
+        failed.map(|(_, message)| &**message)
+    }
+
+    /// Returns the wrong answers to a task that fail as this one does.
+    pub fn known_mistakes<'t>(&self, task: &'t Task) -> Vec<&'t Wrong> {
+        let failed: Vec<_> =
+            task.tests.iter().filter(|it| self.has_failed(it)).collect();
+        let matches = |wrong: &&Wrong| {
+            let expected =
+                if wrong.fails.is_empty() { &task.tests } else { &wrong.fails };
+            let shows = |text: &String| failed.iter().any(|it| self.shows(it, text));
+            !failed.is_empty()
+                && failed.iter().all(|test| expected.contains(test))
+                && wrong.output.as_ref().is_none_or(shows)
+        };
+        task.wrong.iter().filter(matches).collect()
+    }
+
+    fn has_failed(&self, test: &str) -> bool {
+        self.message_of(test).is_some()
+    }
+
+    fn shows(&self, test: &str, text: &str) -> bool {
+        self.message_of(test).is_some_and(|message| message.contains(text))
+    }
+}
+
+/// Returns what a failed test has said, without the place in the test's own source.
+fn message(output: &str, test: &str) -> String {
+    let begin = format!("---- {test} stdout ----\n");
+    let Some((_, rest)) = output.split_once(&begin) else { return String::new() };
+    let lines = rest.lines().take_while(|line| {
+        !line.starts_with("---- ") && *line != "failures:" && *line != "successes:"
+    });
+    let is_said = |line: &&str| {
+        let is_place = line.starts_with("thread '") && line.contains("panicked at");
+        !line.is_empty() && !is_place && !line.starts_with("note: run with `RUST_")
+    };
+    lines.filter(is_said).collect::<Vec<_>>().join("\n")
+}
+
+/// Words a test for a learner: `init::children_are_reaped` is "children are reaped".
+pub fn sentence(test: &str) -> String {
+    test.rsplit("::").next().unwrap_or(test).replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "\
+running 3 tests
+test init::a ... ok
+test init::b ... FAILED
+test init::c ... FAILED
+
+failures:
+
+---- init::b stdout ----
+
+thread 'init::b' (12) panicked at tests/02_pid/init.rs:3:5:
+not written yet: task 2.4
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+
+---- init::c stdout ----
+
+thread 'init::c' (13) panicked at tests/02_pid/init.rs:9:5:
+a zombie is left
+at the end
+
+
+failures:
+    init::b
+    init::c
+";
+
+    fn task(wrong: &str) -> Task {
+        let text = format!(
+            "number = \"2.4\"\ntests = [\"init::a\", \"init::b\", \"init::c\"]\n{wrong}"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_messages_of_failed_tests_are_read() {
+        let outcome = Outcome::read(OUTPUT);
+        assert_eq!(outcome.passed, ["init::a"]);
+        assert_eq!(outcome.message_of("init::b"), Some("not written yet: task 2.4"));
+        assert_eq!(outcome.message_of("init::c"), Some("a zombie is left\nat the end"));
+        assert_eq!(outcome.message_of("init::a"), None);
+    }
+
+    #[test]
+    fn a_known_mistake_has_the_same_failed_tests_and_its_text_in_the_output() {
+        let task = task(
+            "[[wrong]]\nname = \"both\"\nbecause = \"\"\nfrom = \"\"\nto = \"\"\n\
+             fails = [\"init::b\", \"init::c\"]\noutput = \"zombie\"\n\
+             [[wrong]]\nname = \"other text\"\nbecause = \"\"\nfrom = \"\"\nto = \"\"\n\
+             output = \"a child is lost\"\n\
+             [[wrong]]\nname = \"one\"\nbecause = \"\"\nfrom = \"\"\nto = \"\"\n\
+             fails = [\"init::b\"]\n",
+        );
+        let outcome = Outcome::read(OUTPUT);
+        let known: Vec<_> =
+            outcome.known_mistakes(&task).iter().map(|it| &*it.name).collect();
+        assert_eq!(known, ["both"]);
+        assert!(Outcome::default().known_mistakes(&task).is_empty());
+    }
+
+    #[test]
+    fn the_name_of_a_test_is_a_sentence() {
+        assert_eq!(sentence("init::children_are_reaped"), "children are reaped");
+    }
+}
