@@ -11,8 +11,13 @@ use std::process::Command;
 /// # Errors
 /// When git fails.
 pub fn files(paths: &[&str]) -> Result<Vec<PathBuf>> {
+    files_of(Path::new("."), paths)
+}
+
+fn files_of(root: &Path, paths: &[&str]) -> Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
     let output = git
+        .current_dir(root)
         .args(["ls-files", "-co", "--exclude-standard", "--"])
         .args(paths)
         .output()?;
@@ -20,7 +25,38 @@ pub fn files(paths: &[&str]) -> Result<Vec<PathBuf>> {
         return Err(Error::other("git does not list the files"));
     }
     let text = String::from_utf8(output.stdout).map_err(Error::other)?;
-    Ok(text.lines().map(PathBuf::from).filter(|file| file.is_file()).collect())
+    Ok(text
+        .lines()
+        .map(PathBuf::from)
+        .filter(|file| root.join(file).is_file())
+        .collect())
+}
+
+/// Lists all files of the workspace at `root`, relative to it: as [`files`] does, or
+/// where there is no git, all but what the workspace's own programs make.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn all_files(root: &Path) -> Result<Vec<PathBuf>> {
+    if root.join(".git").exists()
+        && let Ok(files) = files_of(root, &[])
+    {
+        return Ok(files);
+    }
+    let made = ["target", "rootfs", ".git", ".workshop", "book/book"];
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        let name = path.strip_prefix(root).unwrap_or(&path);
+        match path.is_dir() {
+            _ if made.iter().any(|made| name.starts_with(made)) => {}
+            true => files.extend(files_below(&path)?),
+            false => files.push(path),
+        }
+    }
+    let relative = files.iter().map(|file| file.strip_prefix(root).unwrap_or(file));
+    let kept = relative.filter(|file| made.iter().all(|made| !file.starts_with(made)));
+    Ok(kept.map(PathBuf::from).collect())
 }
 
 /// Copies a file of the workspace into a copy of the workspace. A file that is the same
@@ -29,12 +65,20 @@ pub fn files(paths: &[&str]) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// When the file cannot be read or written.
 pub fn refresh(file: &Path, copy: &Path) -> Result<()> {
-    let (text, target) = (fs::read(file)?, copy.join(file));
-    if fs::read(&target).ok().as_ref() != Some(&text) {
+    copy_changed(file, &copy.join(file))
+}
+
+/// Copies a file, unless the copy is the same, and makes the directory of the copy.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub fn copy_changed(file: &Path, target: &Path) -> Result<()> {
+    let text = fs::read(file)?;
+    if fs::read(target).ok().as_ref() != Some(&text) {
         fs::create_dir_all(target.parent().expect("a file is in a directory"))?;
-        fs::write(&target, text)?;
+        fs::write(target, text)?;
         // Scripts are executable.
-        fs::set_permissions(&target, fs::metadata(file)?.permissions())?;
+        fs::set_permissions(target, fs::metadata(file)?.permissions())?;
     }
     Ok(())
 }

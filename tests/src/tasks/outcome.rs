@@ -2,6 +2,9 @@
 
 use super::{Task, Wrong};
 
+/// What a program says when it comes to a task that is still `todo!()`.
+pub const UNWRITTEN: &str = "not written yet: task ";
+
 /// The tests that passed and those that failed.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -33,6 +36,19 @@ impl Outcome {
     pub fn message_of(&self, test: &str) -> Option<&str> {
         let failed = self.failed.iter().find(|(name, _)| name == test);
         failed.map(|(_, message)| &**message)
+    }
+
+    /// Whether all tests of a task were run and passed.
+    pub fn is_green(&self, task: &Task) -> bool {
+        task.tests.iter().all(|test| self.passed.contains(test))
+    }
+
+    /// Returns the number of a task that is not written yet, if a test says so.
+    pub fn unwritten(&self) -> Option<&str> {
+        let says = |(_, message): &'_ (String, String)| message.contains(UNWRITTEN);
+        let (_, message) = self.failed.iter().find(|failed| says(failed))?;
+        let (_, rest) = message.split_once(UNWRITTEN)?;
+        rest.split(|ch: char| ch != '.' && !ch.is_ascii_digit()).next()
     }
 
     /// Returns the wrong answers to a task that fail as this one does.
@@ -122,6 +138,7 @@ failures:
         assert_eq!(outcome.message_of("init::b"), Some("not written yet: task 2.4"));
         assert_eq!(outcome.message_of("init::c"), Some("a zombie is left\nat the end"));
         assert_eq!(outcome.message_of("init::a"), None);
+        assert_eq!(outcome.unwritten(), Some("2.4"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::{checkout, rootfs};
 pub struct Source {
     /// Relative to the root of the workspace.
     pub file: PathBuf,
+    /// The text of the mark: `until there is none.`
+    idea: String,
     /// The name of the function.
     pub function: String,
     text: String,
@@ -55,10 +57,11 @@ impl Source {
 
     fn parse(file: PathBuf, text: String, number: &str) -> Result<Self, String> {
         let mark = format!("// Task {number}:");
-        let function = text.find(&mark).and_then(|at| function(&text, at));
-        let Some((function, mut body)) = function else {
+        let at = text.find(&mark).unwrap_or(text.len());
+        let Some((function, mut body)) = function(&text, at) else {
             return Err(format!("{}: no function below `{mark}`", file.display()));
         };
+        let idea = comment(&text[at..]).split_off(mark.len()).trim().to_owned();
         let line_of = |mark: String| {
             let at = body.start + text[body.clone()].find(&mark)?;
             let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
@@ -76,7 +79,7 @@ impl Source {
                 file.display()
             ));
         }
-        Ok(Source { file, function, text, body })
+        Ok(Source { file, function, idea, text, body })
     }
 
     /// Returns whether the task is still to be done.
@@ -114,7 +117,10 @@ impl Source {
         // Only the last expression of a function has no semicolon.
         let rest = self.text[self.body.end..].trim_start();
         let semicolon = if rest.starts_with('}') { "" } else { ";" };
-        self.with_body(&format!("{indent}todo!(\"task {number}\"){semicolon}\n"))
+        let message = format!("task {number}: {}", self.idea);
+        // The message is a format string.
+        let message = message.replace('{', "{{").replace('}', "}}");
+        self.with_body(&format!("{indent}todo!({message:?}){semicolon}\n"))
     }
 
     /// Returns whether a wrong answer changes the task's own function.
@@ -146,6 +152,14 @@ impl Source {
             )),
         }
     }
+}
+
+/// Returns a comment of `//` lines as one line.
+fn comment(text: &str) -> String {
+    let is_comment = |line: &&str| line.starts_with("//") && !line.starts_with("///");
+    let lines = text.lines().map(str::trim).take_while(is_comment);
+    let lines: Vec<_> = lines.map(|line| line.trim_start_matches("// ")).collect();
+    format!("// {}", lines.join(" "))
 }
 
 /// Returns the name and the body of the first function below a place, formatted by
@@ -227,14 +241,14 @@ impl A {
         let source = Source::parse("a.rs".into(), text, "2.4").unwrap();
         assert_eq!(source.body(), "        a();\n");
         assert!(source.to_do("2.4").contains(
-            "// Task 2.4 begins.\n        todo!(\"task 2.4\");\n        // Task 2.4 ends.\n"
+            "// Task 2.4 begins.\n        todo!(\"task 2.4: until there is none.\");\n        // Task 2.4 ends.\n"
         ));
     }
 
     #[test]
     fn what_is_to_do_replaces_the_whole_body() {
         let text = source().to_do("2.4");
-        assert!(text.contains("-> Result<()> {\n        todo!(\"task 2.4\")\n    }\n"));
+        assert!(text.contains("-> Result<()> {\n        todo!(\"task 2.4: until there is none.\")\n    }\n"));
         let again = Source::parse("a.rs".into(), text, "2.4").unwrap();
         assert!(again.is_to_do());
         assert_eq!(again.with_body(source().body()), TEXT);

@@ -1,0 +1,150 @@
+//! Prints the tasks: which are green, and what is next.
+
+use std::fs;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+use kiste_tests::tasks::{Chapter, Source, Task};
+
+use crate::page;
+use crate::results::{self, Results};
+use crate::selection::Selection;
+use crate::workspace::{Workspace, place};
+
+const BOLD: Style = Style::new().bold();
+
+/// The state of a task, as far as it is known without a check.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    ToDo,
+    Written,
+    Green,
+    ChangedSinceGreen,
+}
+
+impl State {
+    fn of(workspace: &Workspace, step: &str, task: &Task) -> Result<Self> {
+        let is_to_do = Source::below(workspace.root(), &task.number)
+            .is_ok_and(|source| source.is_to_do());
+        if is_to_do {
+            return Ok(State::ToDo);
+        }
+        let results = Results::read(workspace.root());
+        let digest = results::digest(workspace.root(), step)?;
+        Ok(match results.green_for(&task.number) {
+            Some(green) if green == digest => State::Green,
+            Some(_) => State::ChangedSinceGreen,
+            None => State::Written,
+        })
+    }
+
+    fn mark(self) -> (&'static str, Style) {
+        match self {
+            State::ToDo => ("·", Style::new()),
+            State::Written => ("?", AnsiColor::Yellow.on_default()),
+            State::Green => ("✓", AnsiColor::Green.on_default()),
+            State::ChangedSinceGreen => ("~", AnsiColor::Yellow.on_default()),
+        }
+    }
+}
+
+/// Prints all tasks with their states, and the next one.
+///
+/// # Errors
+/// When the source or a page cannot be read.
+pub fn print(workspace: &Workspace) -> Result<()> {
+    let mut seen = Vec::new();
+    for step in Chapter::steps() {
+        let mut marks = String::new();
+        for task in Chapter::of(&step).tasks {
+            let state = State::of(workspace, &step, &task)?;
+            let (mark, style) = state.mark();
+            marks += &format!("  {style}{mark} {}{style:#}", task.number);
+            seen.push(state);
+        }
+        anstream::println!("{step:16}{marks}");
+    }
+    let legend = [
+        (State::Green, "✓ green"),
+        (State::ChangedSinceGreen, "~ changed since it was green"),
+        (State::Written, "? written, not checked yet"),
+        (State::ToDo, "· to do"),
+    ];
+    let legend = legend.iter().filter(|(state, _)| seen.contains(state));
+    let legend: Vec<_> = legend.map(|(_, text)| *text).collect();
+    anstream::println!("{}\n", legend.join(", "));
+    if !workspace.is_learners() {
+        anstream::println!(
+            "This workspace is complete. `cargo workshop start DIR` makes one in which the \
+             tasks are to be done;\n`cargo workshop start DIR --from 5` begins with chapter 5."
+        );
+        return Ok(());
+    }
+    let Some(next) = next(workspace)? else {
+        anstream::println!("All tasks are green.");
+        return Ok(());
+    };
+    let (step, tasks) = next.tasks()?;
+    anstream::print!("next: ");
+    print_task(workspace, &step, &tasks[0])?;
+    anstream::println!(
+        "\ncargo workshop check --watch    checks it again whenever you save"
+    );
+    Ok(())
+}
+
+/// Returns the first task that is not green.
+///
+/// # Errors
+/// When the source cannot be read.
+pub fn next(workspace: &Workspace) -> Result<Option<Selection>> {
+    for step in Chapter::steps() {
+        for task in Chapter::of(&step).tasks {
+            if State::of(workspace, &step, &task)? != State::Green {
+                return Ok(Some(Selection::of(&task)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Prints a task with its tools, and one more of its hints each time.
+///
+/// # Errors
+/// When there is no such task, or a file cannot be read or written.
+pub fn hint(workspace: &Workspace, what: &Selection) -> Result<()> {
+    let (step, tasks) = what.tasks()?;
+    let [task] = &tasks[..] else {
+        anyhow::bail!("a hint is for one task: {}.1", what);
+    };
+    print_task(workspace, &step, task)?;
+    anstream::println!();
+    for tool in &task.tools {
+        anstream::println!("  {BOLD}{}{BOLD:#}: {}", tool.name, tool.does);
+    }
+    let path = workspace.root().join("target/workshop").join(format!("hints-{what}"));
+    let given = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
+    let given = (given.unwrap_or(0) + 1).min(task.hints.len());
+    fs::create_dir_all(workspace.root().join("target/workshop"))?;
+    fs::write(&path, given.to_string())?;
+    for (index, hint) in task.hints.iter().take(given).enumerate() {
+        anstream::println!("\nhint {} of {}: {hint}", index + 1, task.hints.len());
+    }
+    if given == task.hints.len() {
+        anstream::println!(
+            "\n`cargo workshop solve {what}` fills in our answer; yours is saved"
+        );
+    }
+    Ok(())
+}
+
+fn print_task(workspace: &Workspace, step: &str, task: &Task) -> Result<()> {
+    let number = &task.number;
+    anstream::println!("{BOLD}task {number}{BOLD:#} (about {} minutes)", task.minutes);
+    anstream::println!("  {}", page::statement(workspace.root(), step, number)?);
+    if let Ok(source) = Source::below(workspace.root(), number) {
+        anstream::println!("  in {}", place(&source));
+    }
+    anstream::println!("  the page: {}", page::section(step));
+    Ok(())
+}

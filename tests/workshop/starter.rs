@@ -1,0 +1,79 @@
+//! Makes a learner's workspace from the complete one.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use kiste_tests::tasks::{Chapter, Task};
+use kiste_tests::{checkout, rootfs};
+
+use crate::workspace::{SOLUTION, Workspace, cut};
+
+/// Makes a workspace whose tasks, from chapter `from` on, are to be done.
+///
+/// # Errors
+/// When the directory exists and is not empty, or cannot be made; when this workspace is
+/// itself a learner's. Nothing is left then.
+pub fn start(workspace: &Workspace, dir: &Path, from: u32) -> Result<()> {
+    if workspace.is_learners() {
+        bail!(
+            "{} is a learner's workspace itself\n\
+             hint: call `cargo workshop start` where you have cloned the course; to begin a \
+             chapter anew: `cargo workshop reset CHAPTER`",
+            workspace.root().display()
+        );
+    }
+    let tasks = tasks_from(from)?;
+    let dir = &workspace.path(dir);
+    let is_free =
+        fs::read_dir(dir).map_or(!dir.exists(), |mut files| files.next().is_none());
+    ensure!(is_free, "{} exists and is not an empty directory", dir.display());
+    let parent = dir.parent().context("the root directory is no place for it")?;
+    ensure!(parent.is_dir(), "{} is no directory", parent.display());
+
+    let unfinished =
+        tempfile::Builder::new().prefix(".workshop-").tempdir_in(parent)?;
+    fill(workspace.root(), unfinished.path(), &tasks)?;
+    // A temporary directory is only the owner's, but other users run containers, too.
+    let mode = fs::metadata(workspace.root())?.permissions();
+    fs::set_permissions(unfinished.path(), mode)?;
+    fs::rename(unfinished.keep(), dir).with_context(|| dir.display().to_string())?;
+
+    anstream::println!("{} is ready: {} tasks", dir.display(), tasks.len());
+    anstream::println!("next: cd {}; cargo workshop", dir.display());
+    Ok(())
+}
+
+/// Copies the workspace, and cuts the answers of these tasks out of the copy.
+pub(crate) fn fill(workspace: &Path, copy: &Path, tasks: &[Task]) -> Result<()> {
+    for file in checkout::all_files(workspace)? {
+        let is_step = file.starts_with("steps");
+        let copies = [Some(copy.to_path_buf()), is_step.then(|| copy.join(SOLUTION))];
+        for copy in copies.into_iter().flatten() {
+            checkout::copy_changed(&workspace.join(&file), &copy.join(&file))
+                .with_context(|| file.display().to_string())?;
+        }
+    }
+    if workspace.join("rootfs").is_dir() {
+        rootfs::copy(&workspace.join("rootfs"), &copy.join("rootfs"));
+    }
+    cut(copy, tasks)?;
+    // A function that is not written yet uses neither its arguments nor other functions.
+    let manifest = copy.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).context("Cargo.toml")?;
+    let (before, after) = text
+        .split_once("[workspace.lints.rust]\n")
+        .context("Cargo.toml has no lints")?;
+    let text = format!("{before}[workspace.lints.rust]\nunused = \"allow\"\n{after}");
+    fs::write(&manifest, text).context("Cargo.toml")
+}
+
+pub(crate) fn tasks_from(chapter: u32) -> Result<Vec<Task>> {
+    let steps = Chapter::steps();
+    let is_selected =
+        |step: &&String| step[..2].parse().is_ok_and(|it: u32| it >= chapter);
+    let selected = steps.iter().filter(is_selected);
+    let tasks: Vec<_> = selected.flat_map(|step| Chapter::of(step).tasks).collect();
+    ensure!(!tasks.is_empty(), "chapter {chapter} has no tasks, nor has a later one");
+    Ok(tasks)
+}
