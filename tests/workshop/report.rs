@@ -89,11 +89,19 @@ fn print_red(
             }
         }
     }
-    if let Some(other) = outcome.unwritten().filter(|other| other != number) {
-        anstream::println!("first: task {other}, which is not written yet");
-    }
-    for mistake in outcome.known_mistakes(task) {
-        anstream::println!("a known mistake fails like this: {}", mistake.because);
+    match outcome.unwritten() {
+        Some(other) if other == number => {}
+        Some(other) => {
+            anstream::println!("first: task {other}, which is not written yet")
+        }
+        None => {
+            for mistake in outcome.known_mistakes(task) {
+                anstream::println!(
+                    "a known mistake fails like this: {}",
+                    mistake.because
+                );
+            }
+        }
     }
     if checked.is_source
         && let Ok(source) = Source::below(workspace.root(), number)
