@@ -12,18 +12,18 @@ use pivot_root::RootView;
 use security::{Confinement, Sysctl};
 use user::{Ids, User};
 
+use crate::create_options::CreateOptions;
 use crate::dumpable::hide_until_exec;
 use crate::hooks::Point;
 use crate::listener::Connection;
 use crate::plan::{CgroupNamespace, Plan, Process};
 use crate::state::{State, Status};
-use crate::way::Way;
 
 // ANCHOR: inside
 /// Makes everything that the container sees, and becomes its command.
 pub(crate) fn become_command(
     plan: &Plan,
-    way: &Way<'_>,
+    options: &CreateOptions<'_>,
     cgroup: &Cgroup,
     listener: Option<&Connection>,
     parent: &Channel,
@@ -60,15 +60,16 @@ pub(crate) fn become_command(
     files.enter(root, later)?; // 04: the host's files are gone
     let hook_state = state.for_hook(Status::Created);
     let last = || plan.hooks.run(Point::StartContainer, &hook_state);
-    let gate = way.gate.map_or(Gate::Parent, |fifo| Gate::Fifo(fifo.as_fd()));
-    let (home, inherited, state) = (home.home(), &way.inherited, &state);
-    let end = End { ids, home, inherited, gate, last: &last, listener, state };
-    end.become_command(process, parent)
+    let gate = options.gate.map_or(Gate::Parent, |fifo| Gate::Fifo(fifo.as_fd()));
+    let (home, inherited, state) = (home.home(), &options.inherited, &state);
+    let stage = FinalStage { ids, home, inherited, gate, last: &last, listener, state };
+    stage.become_command(process, parent)
 }
 // ANCHOR_END: inside
 
-/// The end of a start, which `exec` has, too.
-pub(crate) struct End<'a> {
+/// The final stage of a start, which `exec` has, too: from the container's root to the
+/// user and the command.
+pub(crate) struct FinalStage<'a> {
     /// The ids of the container.
     pub ids: &'a Ids,
     /// The home directory of the user.
@@ -85,8 +86,8 @@ pub(crate) struct End<'a> {
     pub state: &'a State,
 }
 
-impl End<'_> {
-    // ANCHOR: end
+impl FinalStage<'_> {
+    // ANCHOR: final-stage
     /// Becomes the user, gives up all rights but those of the process, and becomes its
     /// command.
     pub fn become_command(
@@ -124,7 +125,7 @@ impl End<'_> {
         // 02: becomes the command
         pid::become_command_after(&command, Pid1::Command, &before_exec, parent)
     }
-    // ANCHOR_END: end
+    // ANCHOR_END: final-stage
 }
 
 fn write_all(root: BorrowedFd<'_>, sysctls: &[Sysctl]) -> Result<()> {

@@ -13,7 +13,7 @@ use kit::{Context, Result};
 use user::{Ids, Keyring, User};
 
 use crate::dumpable::hide_until_exec;
-use crate::inside::End;
+use crate::inside::FinalStage;
 use crate::listener::Connection;
 use crate::plan::Process;
 use crate::state::{Container, Init};
@@ -81,7 +81,7 @@ impl Joining<'_> {
                 let home = home.home();
                 let (ids, last, listener) = (&ids, &last, listener.as_ref());
                 let state = &self.container.state;
-                End { ids, home, inherited, gate, last, listener, state }
+                FinalStage { ids, home, inherited, gate, last, listener, state }
                     .become_command(process, parent)
             })
     }

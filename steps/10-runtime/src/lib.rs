@@ -14,6 +14,7 @@
 mod bundle;
 mod cli;
 mod console;
+mod create_options;
 mod dumpable;
 mod exec_fifo;
 mod hooks;
@@ -24,10 +25,10 @@ mod listener;
 mod log;
 mod outside;
 mod plan;
+mod process_handles;
 mod required;
 mod state;
 mod sys;
-mod way;
 
 pub use cli::main;
 pub use plan::Plan;

@@ -8,6 +8,7 @@ use exec::{Child, Job, Spawn};
 use kit::{Context, ProcessIdentity, Result, RunDir};
 use nix::unistd::Pid;
 
+use crate::create_options::CreateOptions;
 use crate::hooks::Point;
 use crate::inside;
 use crate::invalid::invalid;
@@ -15,7 +16,6 @@ use crate::listener::Connection;
 use crate::log::Log;
 use crate::plan::Plan;
 use crate::state::{LONGEST_STATE, Phase, State, Status};
-use crate::way::Way;
 
 /// Starts the container, up to the gate if there is one.
 ///
@@ -24,11 +24,11 @@ use crate::way::Way;
 pub(crate) fn start(
     plan: &Plan,
     run_dir: &RunDir,
-    way: &Way<'_>,
+    options: &CreateOptions<'_>,
     log: &Log,
 ) -> Result<(Child, State)> {
     let state = OnceCell::new();
-    started(plan, run_dir, way, &state).inspect_err(|_| {
+    started(plan, run_dir, options, &state).inspect_err(|_| {
         // The container existed for a moment.
         if let Some(state) = state.get() {
             let state = State::for_hook(state, Status::Stopped);
@@ -41,7 +41,7 @@ pub(crate) fn start(
 fn started(
     plan: &Plan,
     run_dir: &RunDir,
-    way: &Way<'_>,
+    options: &CreateOptions<'_>,
     state: &OnceCell<State>,
 ) -> Result<(Child, State)> {
     run_dir.write_state(&to_json(&plan.state_before_start()?)?)?;
@@ -52,7 +52,7 @@ fn started(
     files.copy_sources(&namespaces.ids)?; // 06: those that only we can make
     let mut spawn = Spawn::new(namespaces.new)
         .job(Job::Session)
-        .on_parent_death(way.on_parent_death)
+        .on_parent_death(options.on_parent_death)
         .into_cgroup(cgroup.as_fd()) // 05: v2: it starts in it
         .before_start(|child| {
             note(plan, run_dir, state, child)?; // for later commands
@@ -74,11 +74,11 @@ fn started(
     }
     let mut child = spawn
         .spawn(|parent| {
-            inside::become_command(plan, way, &cgroup, listener.as_ref(), parent)
+            inside::become_command(plan, options, &cgroup, listener.as_ref(), parent)
         })
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
 
-    way.handover.hand_over(&mut child)?;
+    options.handles.send(&mut child)?;
     let created =
         State { phase: Phase::Created, ..state.get().context("state")?.clone() };
     run_dir.write_state(&to_json(&created)?)?;

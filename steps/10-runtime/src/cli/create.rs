@@ -12,23 +12,24 @@ use user::Keyring;
 
 use crate::bundle::{Bundle, CONFIG};
 use crate::cli::{Global, listen_fds};
+use crate::create_options::CreateOptions;
 use crate::exec_fifo::ExecFifo;
 use crate::outside;
-use crate::plan::{Plan, files::WayIn, plan};
+use crate::plan::{Plan, files::RootSwitch, plan};
+use crate::process_handles::ProcessHandles;
 use crate::sys;
-use crate::way::{Handover, Way};
 
 #[derive(clap::Args)]
 pub(crate) struct Create {
     #[command(flatten)]
     explain: ExplainArgs,
     #[command(flatten)]
-    options: Options,
+    args: CreateArgs,
 }
 
 /// The options of `create` and `run`.
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct CreateArgs {
     /// The directory with config.json
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     bundle: PathBuf,
@@ -57,27 +58,27 @@ pub(crate) struct Options {
 impl Create {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
-        let options = &self.options;
-        let inherited = inherited(options.preserve_fds)?;
-        let (bundle, plan) = options.plan(global)?;
+        let args = &self.args;
+        let inherited = inherited(args.preserve_fds)?;
+        let (bundle, plan) = args.plan(global)?;
         let on_parent_death = OnParentDeath::KeepRunning;
-        options.check_console(&plan, on_parent_death)?;
-        let run_dir = options.make_directory(global, &bundle)?;
+        args.check_console(&plan, on_parent_death)?;
+        let run_dir = args.make_directory(global, &bundle)?;
         let fifo = ExecFifo::create(run_dir.path())?;
-        let way = Way {
+        let options = CreateOptions {
             gate: Some(&fifo),
             on_parent_death,
             inherited,
-            handover: options.handover(),
+            handles: args.handles(),
         };
-        let (child, _) = outside::start(&plan, &run_dir, &way, &global.log())?;
+        let (child, _) = outside::start(&plan, &run_dir, &options, &global.log())?;
         child.detach()?;
         run_dir.leave();
         Ok(ExitCode::SUCCESS)
     }
 }
 
-impl Options {
+impl CreateArgs {
     /// Makes the plan.
     pub fn plan(&self, global: &Global) -> Result<(Bundle, Plan)> {
         let log = &global.log();
@@ -88,7 +89,7 @@ impl Options {
         };
         let mut plan = plan(&bundle, &self.id, keyring, global.cgroup_manager())?;
         if self.no_pivot {
-            plan.files.way_in = WayIn::Chroot;
+            plan.files.root_switch = RootSwitch::Chroot;
         }
         plan.process.warn_of_lost_capabilities(&plan.namespaces, log)?;
         let listen = listen_fds();
@@ -131,9 +132,9 @@ impl Options {
         Ok(run_dir)
     }
 
-    /// Returns what the caller wants to get.
-    pub fn handover(&self) -> Handover {
-        Handover {
+    /// Returns the handles of the first process that the caller asks for.
+    pub fn handles(&self) -> ProcessHandles {
+        ProcessHandles {
             console_socket: self.console_socket.clone(),
             pidfd_socket: self.pidfd_socket.clone(),
             pid_file: self.pid_file.clone(),

@@ -12,8 +12,8 @@ use kit::{ExplainArgs, Failure, FailureKind, Id, Result};
 use crate::cli::Global;
 use crate::cli::create::{check_console, inherited};
 use crate::join::Joining;
+use crate::process_handles::ProcessHandles;
 use crate::state::{Container, Status};
-use crate::way::Handover;
 
 #[derive(clap::Args)]
 pub(crate) struct Exec {
@@ -75,12 +75,12 @@ impl Exec {
             on_parent_death,
         };
         let mut child = joining.start(&process)?;
-        let handover = Handover {
+        let handles = ProcessHandles {
             console_socket: self.console_socket.clone(),
             pidfd_socket: self.pidfd_socket.clone(),
             pid_file: self.pid_file.clone(),
         };
-        handover.hand_over(&mut child)?;
+        handles.send(&mut child)?;
         if self.detach {
             child.detach()?;
             return Ok(ExitCode::SUCCESS);

@@ -6,19 +6,19 @@ use exec::OnParentDeath;
 use kit::{ExplainArgs, Result, RunDir};
 
 use crate::cli::Global;
-use crate::cli::create::{Options, inherited};
+use crate::cli::create::{CreateArgs, inherited};
 use crate::cli::delete::destroy;
+use crate::create_options::CreateOptions;
 use crate::hooks::Point;
 use crate::outside;
 use crate::state::{Container, State, Status};
-use crate::way::Way;
 
 #[derive(clap::Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     explain: ExplainArgs,
     #[command(flatten)]
-    options: Options,
+    args: CreateArgs,
     /// Return as soon as the command runs
     #[arg(short, long)]
     detach: bool,
@@ -33,18 +33,19 @@ pub(crate) struct Run {
 impl Run {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
-        let options = &self.options;
+        let args = &self.args;
         let on_parent_death = match self.detach {
             true => OnParentDeath::KeepRunning,
             false => OnParentDeath::Kill,
         };
-        let inherited = inherited(options.preserve_fds)?;
-        let (bundle, plan) = options.plan(global)?;
-        options.check_console(&plan, on_parent_death)?;
-        let run_dir = options.make_directory(global, &bundle)?;
-        let handover = options.handover();
-        let way = Way { gate: None, on_parent_death, inherited, handover };
-        let (mut child, state) = outside::start(&plan, &run_dir, &way, &global.log())?;
+        let inherited = inherited(args.preserve_fds)?;
+        let (bundle, plan) = args.plan(global)?;
+        args.check_console(&plan, on_parent_death)?;
+        let run_dir = args.make_directory(global, &bundle)?;
+        let handles = args.handles();
+        let options = CreateOptions { gate: None, on_parent_death, inherited, handles };
+        let (mut child, state) =
+            outside::start(&plan, &run_dir, &options, &global.log())?;
         let started =
             plan.hooks.run(Point::Poststart, &state.for_hook(Status::Running));
         if let Err(error) = started {

@@ -30,13 +30,13 @@ pub(crate) struct Files {
     pub devices: Option<Vec<DeviceNode>>,
     /// The most access that a mount of cgroups gives.
     pub cgroups: ViewAccess,
-    /// The way into its root file system.
-    pub way_in: WayIn,
+    /// The call that makes its root file system `/`.
+    pub root_switch: RootSwitch,
 }
 
-/// The way into a root file system.
+/// The call that makes a root file system `/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WayIn {
+pub(crate) enum RootSwitch {
     /// pivot_root(2): the host's files are gone.
     PivotRoot,
     /// chroot(2), for a host that runs from its initramfs.
@@ -72,7 +72,7 @@ impl Files {
             propagation,
             mounts: entries,
             cgroups: most_access(namespaces),
-            way_in: WayIn::PivotRoot,
+            root_switch: RootSwitch::PivotRoot,
         })
     }
 
@@ -90,9 +90,9 @@ impl Files {
     /// # Errors
     /// When the kernel refuses the mount.
     pub fn open_root(&self, view: &RootView) -> Result<Root> {
-        match self.way_in {
-            WayIn::PivotRoot => Root::on_its_directory(view),
-            WayIn::Chroot => Root::of_view(view),
+        match self.root_switch {
+            RootSwitch::PivotRoot => Root::on_its_directory(view),
+            RootSwitch::Chroot => Root::of_view(view),
         }
     }
 
@@ -120,9 +120,9 @@ impl Files {
     /// # Errors
     /// As [`Root::enter`], and the kernel's.
     pub fn enter(&self, root: Root, later: ReadOnlyLater) -> Result<()> {
-        match self.way_in {
-            WayIn::PivotRoot => root.enter()?,
-            WayIn::Chroot => root.enter_by_chroot()?,
+        match self.root_switch {
+            RootSwitch::PivotRoot => root.enter()?,
+            RootSwitch::Chroot => root.enter_by_chroot()?,
         }
         self.propagation.apply()?;
         later.make_read_only()?;

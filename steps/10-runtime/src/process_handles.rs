@@ -1,31 +1,18 @@
-//! The way in which a process is started, by the options of the command line.
+//! The handles of a new process that the caller of the runtime gets: its terminal, its
+//! pidfd and its process id.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use exec::{Child, OnParentDeath};
+use exec::Child;
 use kit::{Durability, Result};
 use nix::unistd::Pid;
 
 use crate::console;
-use crate::exec_fifo::ExecFifo;
 
-/// The way in which a process is started, by the options of the command line.
-#[derive(Debug)]
-pub(crate) struct Way<'a> {
-    /// The gate at which it waits for `start`; none for `run`.
-    pub gate: Option<&'a ExecFifo>,
-    /// Whether it is killed when the runtime ends.
-    pub on_parent_death: OnParentDeath,
-    /// The descriptors of the caller that it inherits.
-    pub inherited: Vec<BorrowedFd<'static>>,
-    /// The sockets and the file by which the caller learns of it.
-    pub handover: Handover,
-}
-
-/// The sockets and the file by which the caller learns of a new process.
+/// The sockets and the file that receive the handles of a new process.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Handover {
+pub(crate) struct ProcessHandles {
     /// The Unix socket that receives the master of its terminal.
     pub console_socket: Option<PathBuf>,
     /// The Unix socket that receives its pidfd.
@@ -34,10 +21,13 @@ pub(crate) struct Handover {
     pub pid_file: Option<PathBuf>,
 }
 
-impl Handover {
-    /// Gives the caller what it has asked for. The terminal stays here if there is no
-    /// socket for it.
-    pub fn hand_over(&self, child: &mut Child) -> Result<()> {
+impl ProcessHandles {
+    /// Sends the handles that the caller has asked for. The terminal stays here if there
+    /// is no socket for it.
+    ///
+    /// # Errors
+    /// As [`console::send`], and when the file cannot be written.
+    pub fn send(&self, child: &mut Child) -> Result<()> {
         if let Some(socket) = &self.console_socket
             && let Some(master) = child.descriptor()
         {
