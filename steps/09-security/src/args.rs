@@ -199,7 +199,7 @@ impl Args {
             None if self.privileged => return Ok(None),
             Some(SeccompChoice::Unconfined) => return Ok(None),
             None | Some(SeccompChoice::Builtin) => {
-                seccomp::default_profile(&Host::this(set.raw())?)
+                seccomp::default_profile(&Host::this(set)?)
             }
             Some(SeccompChoice::File(path)) => read_profile(path, set)?,
         };
@@ -218,7 +218,7 @@ impl Args {
 fn read_profile(path: &Path, set: CapabilitySet) -> Result<seccomp::Profile> {
     let named = || format!("--security-opt seccomp={}", path.display());
     let text = kit::read_document(path, LONGEST_PROFILE).with_context(named)?;
-    let profile = seccomp::parse(&text, &Host::this(set.raw())?).with_context(named)?;
+    let profile = seccomp::parse(&text, &Host::this(set)?).with_context(named)?;
     if profile.listener.is_some() || profile.notifies() {
         let failure = Failure::new(format_args!("{}: it needs a listener", named()));
         let hint = "SCMP_ACT_NOTIFY needs the OCI runtime of step 10";

@@ -60,8 +60,17 @@ pub struct Capability(u8);
 pub struct CapabilitySet(u64);
 
 impl Capability {
+    pub(crate) const DAC_READ_SEARCH: Capability = Capability(2);
+    pub(crate) const SYS_MODULE: Capability = Capability(16);
+    pub(crate) const SYS_RAWIO: Capability = Capability(17);
+    pub(crate) const SYS_CHROOT: Capability = Capability(18);
+    pub(crate) const SYS_PTRACE: Capability = Capability(19);
+    pub(crate) const SYS_PACCT: Capability = Capability(20);
     /// Decides over namespaces, mounts and seccomp filters.
     pub const SYS_ADMIN: Capability = Capability(21);
+    pub(crate) const SYS_TIME: Capability = Capability(25);
+    pub(crate) const SYS_TTY_CONFIG: Capability = Capability(26);
+    pub(crate) const AUDIT_WRITE: Capability = Capability(29);
 
     /// Returns the name as capabilities(7) spells it: `CAP_CHOWN`.
     pub fn name(self) -> String {

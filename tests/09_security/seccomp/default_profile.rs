@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rustix::thread::CapabilitySet;
+use security::CapabilitySet;
 use security::seccomp::{
     Action, Arch, Host, Instruction, KernelVersion, compile, default_profile, parse,
 };
@@ -13,27 +13,11 @@ use super::libseccomp::{self, Input};
 
 const REFERENCE: &str = "/usr/share/containers/seccomp.json";
 
-/// Docker's default.
-fn fourteen() -> CapabilitySet {
-    use CapabilitySet as C;
-    C::CHOWN
-        | C::DAC_OVERRIDE
-        | C::FSETID
-        | C::FOWNER
-        | C::MKNOD
-        | C::NET_RAW
-        | C::SETGID
-        | C::SETUID
-        | C::SETFCAP
-        | C::SETPCAP
-        | C::NET_BIND_SERVICE
-        | C::SYS_CHROOT
-        | C::KILL
-        | C::AUDIT_WRITE
-}
+/// Docker's default, as /proc/PID/status shows it.
+const FOURTEEN: CapabilitySet = CapabilitySet::from_bits(0xa804_25fb);
 
 fn hosts() -> Vec<Host> {
-    let sets = [fourteen(), CapabilitySet::empty(), CapabilitySet::all()];
+    let sets = [FOURTEEN, CapabilitySet::EMPTY, CapabilitySet::ALL];
     let host =
         |arch, capabilities| Host { arch, kernel: KernelVersion(6, 1), capabilities };
     [Arch::X86_64, Arch::Aarch64]

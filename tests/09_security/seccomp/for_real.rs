@@ -78,12 +78,12 @@ fn native() -> Arch {
 }
 
 fn default_filter() -> Filter {
-    let host = Host::this(CapabilitySet::empty()).unwrap();
+    let host = Host::this(security::CapabilitySet::EMPTY).unwrap();
     compile(&default_profile(&host)).unwrap()
 }
 
 fn filter(json: &str) -> Filter {
-    let host = Host::this(CapabilitySet::empty()).unwrap();
+    let host = Host::this(security::CapabilitySet::EMPTY).unwrap();
     compile(&parse(json.as_bytes(), &host).unwrap()).unwrap()
 }
 

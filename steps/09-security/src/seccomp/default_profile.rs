@@ -5,7 +5,7 @@
 //! golang-github-containers-common does, with which Podman and Buildah run. A test
 //! compares the two.
 
-use rustix::thread::CapabilitySet;
+use crate::capability_set::Capability;
 
 use super::arch::Arch;
 use super::host::Host;
@@ -34,7 +34,7 @@ pub enum Allowed {
     /// No container.
     Never,
     /// A container with this capability.
-    With(CapabilitySet),
+    With(Capability),
     /// Every container on one of these machines. On others, the calls have no rule.
     On(&'static [Arch]),
 }
@@ -96,7 +96,7 @@ fn personalities() -> impl Iterator<Item = Rule> {
 fn sockets(host: &Host) -> Vec<Rule> {
     const AF_NETLINK: u64 = 16;
     const NETLINK_AUDIT: u64 = 9;
-    if host.capabilities.contains(CapabilitySet::AUDIT_WRITE) {
+    if host.capabilities.contains(Capability::AUDIT_WRITE) {
         return vec![rule("socket", Action::Allow, Vec::new())];
     }
     let audit = vec![

@@ -48,8 +48,8 @@ struct Syscalls {
     errno_ret: Option<u32>,
     errno: Option<String>,
     args: Option<Vec<Argument>>,
-    includes: Option<Filter>,
-    excludes: Option<Filter>,
+    includes: Option<HostFilter>,
+    excludes: Option<HostFilter>,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ struct Argument {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Filter {
+struct HostFilter {
     caps: Vec<String>,
     arches: Vec<String>,
     min_kernel: Option<String>,
@@ -146,7 +146,7 @@ pub fn with_native(native: Arch, names: &[String]) -> Result<Vec<Arch>> {
 
 impl Syscalls {
     fn applies_to(&self, host: &Host) -> Result<bool> {
-        let none = Filter::default();
+        let none = HostFilter::default();
         let includes = self.includes.as_ref().unwrap_or(&none);
         let excludes = self.excludes.as_ref().unwrap_or(&none);
         let arch = |list: &[String]| list.iter().any(|it| it == host.arch.go_name());
@@ -185,7 +185,7 @@ impl Syscalls {
     }
 }
 
-impl Filter {
+impl HostFilter {
     fn kernel(&self) -> Result<Option<KernelVersion>> {
         let Some(text) = &self.min_kernel else { return Ok(None) };
         match KernelVersion::parse(text) {

@@ -2,9 +2,9 @@
 
 use kit::{Failure, Result};
 use rustix::system::uname;
-use rustix::thread::CapabilitySet;
 
 use super::arch::Arch;
+use crate::capability_set::{Capability, CapabilitySet};
 
 /// The facts on which a profile in Docker's format depends.
 #[derive(Clone, Debug)]
@@ -42,8 +42,7 @@ impl Host {
 
     /// Returns whether the container can have this capability: `CAP_SYS_ADMIN`.
     pub fn has(&self, capability: &str) -> bool {
-        let name = capability.strip_prefix("CAP_").unwrap_or(capability);
-        CapabilitySet::from_name(name).is_some_and(|it| self.capabilities.contains(it))
+        capability.parse().is_ok_and(|it: Capability| self.capabilities.contains(it))
     }
 }
 
@@ -65,7 +64,7 @@ mod tests {
         assert_eq!(parse("6.18.3-cloud"), Some(KernelVersion(6, 18)));
         assert!(parse("4.8") < parse("4.18"));
         assert_eq!(parse("six"), None);
-        let host = Host::this(CapabilitySet::SYS_ADMIN).unwrap();
+        let host = Host::this([Capability::SYS_ADMIN].into_iter().collect()).unwrap();
         assert!(host.has("CAP_SYS_ADMIN") && !host.has("CAP_CHOWN"));
         assert!(!host.has("CAP_NO_SUCH"));
     }

@@ -56,7 +56,7 @@ mod tests {
     use super::super::document::parse;
     use super::super::host::{Host, KernelVersion};
     use super::*;
-    use rustix::thread::CapabilitySet;
+    use crate::capability_set::CapabilitySet;
 
     #[test]
     fn a_section_of_config_json_is_the_same_profile_as_in_a_file() {
@@ -71,7 +71,7 @@ mod tests {
                 {"index": 0, "value": 5, "op": "SCMP_CMP_LT"}]},
               {"names": ["read"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#;
         let arch = Arch::X86_64;
-        let (kernel, capabilities) = (KernelVersion(6, 1), CapabilitySet::empty());
+        let (kernel, capabilities) = (KernelVersion(6, 1), CapabilitySet::EMPTY);
         let of_file = parse(json, &Host { arch, kernel, capabilities }).unwrap();
         let section: LinuxSeccomp = serde_json::from_slice(json).unwrap();
         assert_eq!(Profile::from_oci(&section, arch).unwrap(), of_file);

@@ -3,10 +3,10 @@ use super::super::host::{Host, KernelVersion};
 use super::super::interpreter::{SyscallData, run};
 use super::super::syscalls;
 use super::*;
-use rustix::thread::CapabilitySet;
+use crate::capability_set::CapabilitySet;
 
 fn host(arch: Arch) -> Host {
-    let capabilities = CapabilitySet::empty();
+    let capabilities = CapabilitySet::EMPTY;
     Host { arch, kernel: KernelVersion(6, 1), capabilities }
 }
 

@@ -1,6 +1,6 @@
 //! The groups of the default profile.
 
-use rustix::thread::CapabilitySet;
+use crate::capability_set::Capability;
 
 use super::super::arch::Arch;
 use super::{Allowed, Group};
@@ -135,49 +135,49 @@ pub static GROUPS: &[Group] = &[
     },
     Group {
         why: "opens files by handle, past every mount: the Shocker attack",
-        allowed: Allowed::With(CapabilitySet::DAC_READ_SEARCH),
+        allowed: Allowed::With(Capability::DAC_READ_SEARCH),
         names: "open_by_handle_at",
     },
     // ANCHOR_END: groups
     Group {
         why: "the administration of the host",
-        allowed: Allowed::With(CapabilitySet::SYS_ADMIN),
+        allowed: Allowed::With(Capability::SYS_ADMIN),
         names: "bpf fanotify_init lookup_dcookie perf_event_open quotactl \
             setdomainname sethostname",
     },
     Group {
         why: "another root directory",
-        allowed: Allowed::With(CapabilitySet::SYS_CHROOT),
+        allowed: Allowed::With(Capability::SYS_CHROOT),
         names: "chroot",
     },
     Group {
         why: "code in the kernel",
-        allowed: Allowed::With(CapabilitySet::SYS_MODULE),
+        allowed: Allowed::With(Capability::SYS_MODULE),
         names: "delete_module finit_module init_module query_module",
     },
     Group {
         why: "accounts of all processes of the host",
-        allowed: Allowed::With(CapabilitySet::SYS_PACCT),
+        allowed: Allowed::With(Capability::SYS_PACCT),
         names: "acct",
     },
     Group {
         why: "other processes' kernel objects and memory",
-        allowed: Allowed::With(CapabilitySet::SYS_PTRACE),
+        allowed: Allowed::With(Capability::SYS_PTRACE),
         names: "kcmp process_madvise",
     },
     Group {
         why: "the ports of devices",
-        allowed: Allowed::With(CapabilitySet::SYS_RAWIO),
+        allowed: Allowed::With(Capability::SYS_RAWIO),
         names: "ioperm iopl",
     },
     Group {
         why: "the clock of the host",
-        allowed: Allowed::With(CapabilitySet::SYS_TIME),
+        allowed: Allowed::With(Capability::SYS_TIME),
         names: "clock_settime clock_settime64 settimeofday stime",
     },
     Group {
         why: "hangs up the terminal of somebody else",
-        allowed: Allowed::With(CapabilitySet::SYS_TTY_CONFIG),
+        allowed: Allowed::With(Capability::SYS_TTY_CONFIG),
         names: "vhangup",
     },
     Group {

@@ -1,10 +1,10 @@
 use super::*;
+use crate::capability_set::Capability;
 use crate::seccomp::Comparison;
 use kit::Failure;
-use rustix::thread::CapabilitySet;
 
 fn host() -> Host {
-    let capabilities = CapabilitySet::SYS_ADMIN;
+    let capabilities = [Capability::SYS_ADMIN].into_iter().collect();
     Host { arch: Arch::X86_64, kernel: KernelVersion(5, 10), capabilities }
 }
 
