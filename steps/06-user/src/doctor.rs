@@ -21,9 +21,12 @@ pub fn basics() -> Vec<Check> {
     if let Some(root) =
         checks.iter_mut().find(|check| check.name == "root" && !geteuid().is_root())
     {
-        let found = format_args!("uid {}: enough for all but --userns host", geteuid());
-        *root =
-            Check::missing("root", found, "not needed; for --userns host, use sudo");
+        let found = format_args!("uid {}: enough in a user namespace", geteuid());
+        *root = Check::missing(
+            "root",
+            found,
+            "not needed; without a user namespace, use sudo",
+        );
     }
     checks
 }

@@ -25,7 +25,8 @@ impl AppArmorProfile {
         if is_enabled() {
             return Ok(());
         }
-        let what = format!("apparmor={self}: AppArmor is not enabled in this kernel");
+        let what =
+            format!("AppArmor profile {self}: AppArmor is not enabled in this kernel");
         let failure = Failure::new(what).with_kind(FailureKind::Refused);
         Err(failure
             .hint(

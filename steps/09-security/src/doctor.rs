@@ -52,7 +52,8 @@ fn no_new_privs() -> Check {
 /// seccomp(2), SECCOMP_GET_ACTION_AVAIL is listed in a file, too.
 fn filter() -> Check {
     let path = "/proc/sys/kernel/seccomp/actions_avail";
-    let fix = "boot a kernel with CONFIG_SECCOMP_FILTER; --security-opt seccomp=unconfined runs without";
+    let without = "run containers without a filter: `--security-opt seccomp=unconfined`, or no linux.seccomp in config.json";
+    let fix = format!("boot a kernel with CONFIG_SECCOMP_FILTER, or {without}");
     match kit::read_kernel_file(path) {
         Err(error) => Check::missing("seccomp", format_args!("{path}: {error}"), fix),
         Ok(actions) => match seccomp::Arch::native() {
@@ -60,29 +61,27 @@ fn filter() -> Check {
             None => Check::missing(
                 "seccomp",
                 format_args!("no table of system calls for {}", std::env::consts::ARCH),
-                "use --security-opt seccomp=unconfined",
+                without,
             ),
         },
     }
 }
 
-/// The security modules decide in addition to everything here. A container of this step
-/// gets a profile of AppArmor, and no label of SELinux.
+/// The security modules decide in addition to everything here. `run` gives a profile of
+/// AppArmor, and no label of SELinux.
 fn modules() -> Check {
     let is_selinux = Path::new("/sys/fs/selinux/enforce").exists();
     match (apparmor::is_enabled(), is_selinux) {
-        (true, _) => {
-            Check::ok("apparmor", "enabled: --security-opt apparmor=PROFILE works")
-        }
+        (true, _) => Check::ok("apparmor", "enabled: containers can have a profile"),
         (false, true) => Check::missing(
             "apparmor",
-            "SELinux is active: containers run with the label of the caller",
-            "not needed; --security-opt label=disable is accepted",
+            "SELinux is active: containers run with the label of the caller, unless config.json has one",
+            "not needed",
         ),
         (false, false) => Check::missing(
             "apparmor",
             "neither AppArmor nor SELinux is enabled in this kernel",
-            "not needed; boot with apparmor=1 for --security-opt apparmor=PROFILE",
+            "not needed; boot with apparmor=1 to give containers a profile",
         ),
     }
 }

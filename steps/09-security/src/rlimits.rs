@@ -111,7 +111,9 @@ impl Rlimit {
     /// refuses.
     pub fn set(self) -> Result<()> {
         let limit = rustix::process::Rlimit { current: self.soft, maximum: self.hard };
-        kit::call("--ulimit", "setrlimit", self, || setrlimit(self.resource, limit))
+        kit::call("a limit of the command", "setrlimit", self, || {
+            setrlimit(self.resource, limit)
+        })
     }
 }
 

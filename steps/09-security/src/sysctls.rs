@@ -85,9 +85,10 @@ impl Sysctl {
     /// shares.
     pub fn check(&self, own: CloneFlags) -> Result<()> {
         let (why, hint) = match self.namespace() {
-            _ if self.name == "kernel.hostname" => {
-                ("the host name is set in another way".into(), "use --hostname")
-            }
+            _ if self.name == "kernel.hostname" => (
+                "the host name is set in another way".into(),
+                "use --hostname, or `hostname` in config.json",
+            ),
             None => (
                 "it belongs to the whole host, not to a namespace".into(),
                 "only net.*, fs.mqueue.*, kernel.msg*, kernel.sem, kernel.shm* and kernel.domainname are a \
@@ -95,7 +96,7 @@ impl Sysctl {
             ),
             Some((kind, name)) if !own.contains(kind) => (
                 format!("it belongs to the {name} namespace, which is the host's"),
-                "give the container its own: without --network host",
+                "give the container such a namespace of its own",
             ),
             Some(_) => return Ok(()),
         };

@@ -129,8 +129,9 @@ impl Hooks {
 fn run(hook: &Hook, point: Point, state: &str) -> Result<()> {
     let name = format!("{} hook {}", point.name(), hook.path().display());
     kit::announce("a hook of config.json", "execve", &name);
-    let (stdin, mut output) = (memory_file(state)?, memory_file("")?);
-    let copy = || output.try_clone().context("dup(the output of a hook)");
+    let stdin = memory_file("stdin", state).context(name.clone())?;
+    let mut output = memory_file("stdout", "").context(name.clone())?;
+    let copy = || output.try_clone().with_context(|| format!("{name}: dup(stdout)"));
     let mut command = command(hook);
     command.stdin(Stdio::from(stdin)).stdout(Stdio::from(copy()?));
     let mut child =
@@ -149,7 +150,7 @@ fn run(hook: &Hook, point: Point, state: &str) -> Result<()> {
         ended => {
             let _ = child.kill();
             let _ = child.wait();
-            ended?;
+            ended.context(name.clone())?;
             Err(failure("it took longer than its timeout, and was killed".into()))
         }
     }
@@ -172,24 +173,28 @@ fn wait(
     timeout: Option<Duration>,
 ) -> Result<Option<ExitStatus>> {
     let pid = rustix::process::Pid::from_child(child);
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open(a hook)")?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())
+        .with_context(|| format!("pidfd_open({pid})"))?;
     let wait = Wait::new().context("signalfd(signals)")?;
     let has_ended = match timeout {
         Some(timeout) => wait.is_readable_within(timeout, &pidfd)?,
         None => wait.until_readable(&pidfd).map(|()| true)?,
     };
     match has_ended {
-        true => Ok(Some(child.wait().context("wait(a hook)")?)),
+        true => Ok(Some(child.wait().with_context(|| format!("wait({pid})"))?)),
         false => Ok(None),
     }
 }
 
 /// Makes a file in memory, read from its beginning. A pipe could fill, and then a hook
 /// that does not read would block its runtime.
-fn memory_file(text: &str) -> Result<File> {
-    let file = memfd_create("hook", MemfdFlags::CLOEXEC).context("memfd_create")?;
+fn memory_file(name: &str, text: &str) -> Result<File> {
+    let file = memfd_create(name, MemfdFlags::CLOEXEC)
+        .with_context(|| format!("memfd_create({name})"))?;
     let mut file = File::from(file);
-    file.write_all(text.as_bytes()).and_then(|()| file.rewind()).context("write")?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.rewind())
+        .with_context(|| format!("write {} bytes to memfd:{name}", text.len()))?;
     Ok(file)
 }
 

@@ -107,7 +107,8 @@ impl Joining<'_> {
             .map(|(name, _)| *name)
             .collect();
         let name = format!("pidfd of {}, {}", self.init.pid, names.join("|"));
-        let descriptor = self.init.pidfd.try_clone().context("dup(pidfd)")?;
+        let descriptor = self.init.pidfd.try_clone();
+        let descriptor = descriptor.with_context(|| format!("dup({name})"))?;
         Ok(Namespace { kinds, descriptor, name })
     }
 

@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kit::{Context, Hint, Result};
 use rustix::fs::readlinkat;
@@ -17,6 +17,7 @@ use crate::state::{State, Status};
 /// The connection to a listener, made while its socket is in sight.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    path: PathBuf,
     stream: UnixStream,
     metadata: Option<String>,
     /// The host's /proc, in which a process in another PID namespace finds its id.
@@ -53,7 +54,8 @@ impl Connection {
             "linux.seccomp.listenerPath: a program must listen on this Unix socket",
         )?;
         let proc = kit::open_directory(Path::new("/proc")).context("open /proc")?;
-        Ok(Connection { stream: stream.0, metadata: listener.metadata.clone(), proc })
+        let (path, metadata) = (listener.path.clone(), listener.metadata.clone());
+        Ok(Connection { path, stream: stream.0, metadata, proc })
     }
 
     /// In the child: composes the message for the listener. The filter may forbid what
@@ -83,7 +85,8 @@ impl Connection {
     /// # Errors
     /// The kernel's reason of sendmsg(2).
     pub fn send(&self, message: &str, descriptor: BorrowedFd<'_>) -> Result<()> {
-        kit::call("the listener gets the filter", "sendmsg", "SCM_RIGHTS", || {
+        let operands = format_args!("{}, SCM_RIGHTS", self.path.display());
+        kit::call("the listener gets the filter", "sendmsg", operands, || {
             exec::send_with_descriptors(&self.stream, message.as_bytes(), &[descriptor])
         })
     }

@@ -79,8 +79,8 @@ fn started(
         .or_else(|error| cgroup.add_oom_hint(error))?; // 05: out of memory?
 
     options.handles.send(&mut child)?;
-    let created =
-        State { phase: Phase::Created, ..state.get().context("state")?.clone() };
+    let noted = state.get().with_context(|| format!("{}: no state", plan.id))?;
+    let created = State { phase: Phase::Created, ..noted.clone() };
     run_dir.write_state(&to_json(&created)?)?;
     cgroup.keep(); // it lives on without us
     Ok((child, created))

@@ -106,7 +106,9 @@ fn wait(init: &Init, oom: &OomEvents, until: Instant) -> Result<Woken> {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut polled, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("poll"),
+            Err(error) => {
+                return Err(error).context("poll(pidfd, the events of its memory)");
+            }
         }
         let [ended, memory] = polled.map(|it| it.any() == Some(true));
         match (ended, memory) {

@@ -98,7 +98,8 @@ impl Update {
         }
         let asked = self.asked()?;
         let merged = merge::merge(before(&container)?, &asked);
-        let resources = parse(merged.clone()).context("the resources")?;
+        let resources = parse(merged.clone())
+            .with_context(|| format!("the resources of container {}", self.id))?;
         container.require_cgroup()?;
         Cgroup::update_at(&container.state.cgroup, &resources::limits(&resources)?)?;
         let path = container.directory.join(RESOURCES);

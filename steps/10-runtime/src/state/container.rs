@@ -129,7 +129,8 @@ pub(crate) struct Init {
 impl Init {
     fn open(process: &ProcessIdentity) -> Result<Option<Self>> {
         let pid = process.pid;
-        let raw = Pid::from_raw(pid).context("a process id in state.json")?;
+        let raw = Pid::from_raw(pid)
+            .with_context(|| format!("{STATE_FILE}: no process id: {pid}"))?;
         let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             pidfd => pidfd.with_context(|| format!("pidfd_open({pid})"))?,
