@@ -16,6 +16,11 @@ impl Judgement {
     pub fn is_bad(&self) -> bool {
         matches!(self, Judgement::Bad(..))
     }
+
+    /// Returns the worse one of two.
+    pub fn worse(self, other: Self) -> Self {
+        if self.is_bad() { self } else { other }
+    }
 }
 
 /// An answer to a task, and its result.

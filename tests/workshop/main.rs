@@ -2,6 +2,7 @@
 //! still to be done, and says where one stands in it. `tests/tasks` has the data of the
 //! tasks; the starter and the solutions are made from the one source that is there.
 
+mod breakage;
 mod check;
 mod overview;
 mod page;
@@ -79,6 +80,13 @@ enum Command {
         #[arg(value_name = "TASK|CHAPTER")]
         what: Selection,
     },
+    /// Take one feature out of a chapter's step, to see what it prevents
+    Break {
+        #[arg(value_name = "CHAPTER")]
+        chapter: u32,
+    },
+    /// Put back what `break` took out
+    Mend,
 }
 
 fn main() -> ExitCode {
@@ -112,6 +120,10 @@ fn run(args: Args) -> Result<bool> {
         Some(Command::Hint { what }) => overview::hint(&workspace, &what)?,
         Some(Command::Solve { what }) => workspace.learner()?.solve(&what)?,
         Some(Command::Diff { what }) => workspace.learner()?.diff(&what)?,
+        Some(Command::Break { chapter }) => {
+            breakage::break_chapter(&workspace, chapter)?
+        }
+        Some(Command::Mend) => breakage::mend(&workspace)?,
         Some(Command::Reset { what }) => workspace.learner()?.reset(&what)?,
     }
     Ok(true)

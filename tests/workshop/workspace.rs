@@ -37,6 +37,12 @@ impl Workspace {
         Ok(Workspace { root, called_from })
     }
 
+    /// Opens another workspace.
+    #[cfg(test)]
+    pub fn at(root: &Path) -> Self {
+        Workspace { root: root.into(), called_from: root.into() }
+    }
+
     /// Returns its root directory.
     pub fn root(&self) -> &Path {
         &self.root
