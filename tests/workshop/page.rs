@@ -1,4 +1,4 @@
-//! What a chapter says of a task.
+//! Reads from a chapter what it says of a task.
 
 use std::fs;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use super::{Task, Wrong};
 
-/// What a program says when it comes to a task that is still `todo!()`.
+/// The words of a program that comes to a task which is still `todo!()`.
 pub const UNWRITTEN: &str = "not written yet: task ";
 
 /// The tests that passed and those that failed.
