@@ -10,6 +10,7 @@ mod book {
     pub mod labels;
     pub mod links;
     pub mod markdown;
+    pub mod minutes;
     pub mod names;
     pub mod page_locks;
     pub mod pages;
@@ -20,6 +21,7 @@ mod book {
     pub mod stand_in;
     pub mod summary;
     pub mod tasks;
+    pub mod teaching;
     pub mod template;
     pub mod terminal;
     pub mod tools;
@@ -35,8 +37,8 @@ use book::host::Host;
 use book::pages::{Book, Page};
 use book::run_page::{Lane, Skipped};
 use book::{
-    elders, includes, labels, links, names, page_locks, pictures, pointers, run_page,
-    summary, tasks, template, tools, transcript, width,
+    elders, includes, labels, links, minutes, names, page_locks, pictures, pointers,
+    run_page, summary, tasks, teaching, template, tools, transcript, width,
 };
 
 #[test]
@@ -80,6 +82,11 @@ fn every_chapter_follows_the_template() {
 }
 
 #[test]
+fn the_minutes_of_chapters_and_plans_are_the_sums_of_their_sections() {
+    assert_no_problems(minutes::check);
+}
+
+#[test]
 fn every_listing_fits_into_the_page() {
     assert_no_problems(width::check);
 }
@@ -102,6 +109,11 @@ fn no_transcript_uses_a_fixed_name_in_tmp() {
 #[test]
 fn every_row_of_better_than_its_elders_has_a_test_and_can_be_tried_again() {
     assert_no_problems(elders::check);
+}
+
+#[test]
+fn every_chapter_with_tasks_has_notes_for_its_speaker_and_a_quiz() {
+    assert_no_problems(teaching::check);
 }
 
 /// Makes one test for each page, and the list of the pages that have a test.
@@ -131,6 +143,7 @@ run_pages! {
     how_do_we_know_prints_what_it_shows: "book/src/proof.md",
     the_errno_table_prints_what_it_shows: "book/src/errno.md",
     the_teachers_page_prints_what_it_shows: "book/src/teach.md",
+    the_demonstrations_print_what_they_show: "book/src/demos.md",
 }
 
 /// Runs only the sections marked ▸.

@@ -31,14 +31,15 @@ pub fn of(page: &Page, host: &Host) -> Result<PageLocks> {
     let name = number.map_or("other".into(), |number| number.to_string());
     // Always in this order, so that two pages cannot deadlock.
     let mut locks = vec![lock(&format!("page-{name}"), Lock::Exclusive)?];
+    let is_demos = page.path.ends_with("demos.md");
     // A page that runs in namespaces of its own has its own `./rootfs` there.
-    if number >= Some(4) && !StandIn::is_for(page, host) {
+    if is_demos || number >= Some(4) && !StandIn::is_for(page, host) {
         locks.push(lock("rootfs", Lock::Exclusive)?);
     }
     // Some pages list the parent cgroup of all containers, /sys/fs/cgroup/kiste.
     if number == Some(5) || page.path.ends_with("proof.md") {
         locks.push(lock("cgroups", Lock::Exclusive)?);
-    } else if number >= Some(5) {
+    } else if is_demos || number >= Some(5) {
         locks.push(lock("cgroups", Lock::Shared)?);
     }
     Ok(PageLocks { _locks: locks })

@@ -1,7 +1,7 @@
 //! Checks that all chapters have the same structure, so that a reader who knows one
 //! chapter finds the way in the next.
 
-use super::markdown::{self, Line};
+use super::markdown;
 use super::pages::{Book, Page};
 
 /// The sections of a chapter. ▸ marks the fast lane.
@@ -18,6 +18,9 @@ const SECTIONS: [&str; 11] = [
     "What the real ones do",
     "Undo, and further reading",
 ];
+
+/// A section that some chapters have behind "Prove it", outside of the fast lane.
+const MORE_PROOFS: (usize, &str) = (7, "More proofs");
 
 /// The required content of sections: the section, the required text, and its
 /// description.
@@ -36,7 +39,7 @@ const CONTENTS: [(&str, &str, &str); 9] = [
 /// Only the chapters of Part I ask for tasks.
 const TASK: (&str, &str, &str) = ("Build it ▸", "**Task ", "a numbered task");
 
-/// Checks that every chapter has its estimated time, its sections and their content.
+/// Checks that every chapter has its sections and their content.
 pub fn check(book: &Book) -> Vec<String> {
     book.chapters().flat_map(check_chapter).collect()
 }
@@ -48,14 +51,17 @@ fn check_chapter(page: &Page) -> Vec<String> {
         headings.iter().filter(|heading| heading.level == 2).collect();
     let names: Vec<_> = sections.iter().map(|heading| heading.text.as_str()).collect();
     let mut problems = Vec::new();
-    problems.extend(problem_with_estimate(&prose).map(|what| page.at(1, what)));
-    if names != SECTIONS {
-        let first_wrong =
-            names.iter().zip(SECTIONS).take_while(|(name, due)| *name == due).count();
+    let mut due_names = SECTIONS.to_vec();
+    if names.contains(&MORE_PROOFS.1) {
+        due_names.insert(MORE_PROOFS.0, MORE_PROOFS.1);
+    }
+    if names != due_names {
+        let pairs = names.iter().zip(&due_names);
+        let first_wrong = pairs.take_while(|(name, due)| name == due).count();
         let line = sections
             .get(first_wrong)
             .map_or(page.text.lines().count(), |heading| heading.line);
-        let due = SECTIONS
+        let due = due_names
             .get(first_wrong)
             .map_or("the end".to_string(), |due| format!("`## {due}`"));
         problems.push(page.at(line, format!("here should be {due}")));
@@ -77,34 +83,6 @@ fn check_chapter(page: &Page) -> Vec<String> {
     problems
 }
 
-/// Checks the lines above the first section. One of them must be `*Fast lane: 20
-/// minutes (sections marked ▸). All of it: 50 minutes.*`.
-fn problem_with_estimate(prose: &[Line<'_>]) -> Option<String> {
-    let head: Vec<_> =
-        prose.iter().take_while(|(_, text)| !text.starts_with("## ")).collect();
-    let minutes = head.iter().find_map(|(_, line)| {
-        let (fast, all) = line
-            .strip_prefix("*Fast lane: ")?
-            .strip_suffix(" minutes.*")?
-            .split_once(" minutes (sections marked ▸). All of it: ")?;
-        Some((fast.parse::<u32>().ok()?, all.parse::<u32>().ok()?))
-    });
-    match minutes {
-        None => Some(
-            "the head lacks its estimate: \
-             *Fast lane: 20 minutes (sections marked ▸). All of it: 50 minutes.*"
-                .into(),
-        ),
-        Some((fast, _)) if fast > 30 => {
-            Some(format!("a fast lane of {fast} minutes: at most 30"))
-        }
-        Some((fast, all)) if all < fast => {
-            Some("all of it is shorter than the fast lane".into())
-        }
-        Some(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::scratch::{accepts, refuses};
@@ -113,9 +91,7 @@ mod tests {
     const PAGE: &str = "book/src/01-uts.md";
 
     fn chapter() -> String {
-        let mut page = "# A name of its own\n\n\
-            *Fast lane: 20 minutes (sections marked ▸). All of it: 50 minutes.*\n"
-            .to_string();
+        let mut page = "# A name of its own\n".to_string();
         for section in SECTIONS {
             page += &format!("\n## {section}\n\n");
             let needed = CONTENTS.iter().filter(|(name, ..)| *name == section);
@@ -136,6 +112,19 @@ mod tests {
     }
 
     #[test]
+    fn more_proofs_come_behind_prove_it() {
+        let more = "\n## More proofs\n";
+        let page =
+            chapter().replace("\n## What can go", &format!("{more}\n## What can go"));
+        accepts(check, &[(PAGE, &page)]);
+        refuses(
+            check,
+            &[(PAGE, &(chapter() + more))],
+            "here should be `## More proofs`",
+        );
+    }
+
+    #[test]
     fn a_section_after_the_last_one_is_found() {
         let page = chapter() + "\n## More\n";
         refuses(check, &[(PAGE, &page)], "here should be the end");
@@ -147,18 +136,6 @@ mod tests {
             .replace("## See it\n", "## X\n")
             .replace("## By hand\n", "## See it\n");
         refuses(check, &[(PAGE, &page)], "here should be `## By hand`");
-    }
-
-    #[test]
-    fn a_chapter_without_an_estimate_is_found() {
-        let page = chapter().replace("20 minutes", "some minutes");
-        refuses(check, &[(PAGE, &page)], "lacks its estimate");
-    }
-
-    #[test]
-    fn a_fast_lane_that_is_not_fast_is_found() {
-        let page = chapter().replace("20 minutes", "45 minutes");
-        refuses(check, &[(PAGE, &page)], "at most 30");
     }
 
     #[test]

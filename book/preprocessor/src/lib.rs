@@ -4,6 +4,7 @@
 
 pub mod fences;
 pub mod listing;
+pub mod minutes;
 pub mod picture;
 pub mod transcript;
 
@@ -19,7 +20,7 @@ pub fn page(markdown: &str) -> String {
         match piece {
             Piece::Prose(lines) => {
                 terminals.count_sections(lines);
-                page.extend(picture::framed(lines));
+                page.extend(picture::framed(lines).into_iter().map(minutes::shown));
             }
             Piece::Fence(fence) => page.extend(rewrite_fence(fence, &terminals)),
         }
