@@ -14,6 +14,7 @@
 //! - `store`: the files with the networks, the leases and the changes that were
 //!   made to the host. `host` adapts the host to them. `gc` removes the leases of
 //!   containers that are gone.
+//! - [`NetDevice`]: a link of the host that a container of step 10 gets.
 //! - [`etc`] and [`dns`]: the names that a container can resolve. `pasta`: the network
 //!   of a container that was started without root.
 
@@ -40,6 +41,7 @@ mod lease;
 mod lock_file;
 mod manage;
 mod mtu;
+mod net_device;
 mod netlink;
 mod network;
 mod network_namespace;
@@ -65,6 +67,7 @@ pub use connection::{Connection, connect};
 pub use doctor::checks;
 pub use etc::mount_points;
 pub use firewall::Firewall;
+pub use net_device::{MovedDevice, NetDevice};
 pub use netlink::Mac;
 pub use network::NetworkName;
 pub use options::{BridgeOptions, NetworkMode, NetworkOptions, PastaOptions};

@@ -7,12 +7,14 @@
 //! - `message`: how a request is packed, and an answer parsed.
 //! - `socket`: how requests and answers are exchanged. The packet filter (`nft`) uses
 //!   `message` and `socket` as well.
-//! - `links`, `addresses`, `routes`: the requests.
+//! - `links`, `addresses`, `routes`: the requests. `net_devices`: those that move a link
+//!   of the host into a container.
 
 mod addresses;
 mod links;
 mod mac;
 pub(crate) mod message;
+mod net_devices;
 mod routes;
 pub(crate) mod socket;
 
@@ -25,10 +27,12 @@ use self::socket::Socket;
 
 pub(crate) use links::Interface;
 pub use mac::Mac;
+pub(crate) use net_devices::ListedAddress;
 pub(crate) use routes::Route;
 
 /// A socket to the links, addresses and routes of the network namespace in which it was
 /// opened.
+#[derive(Debug)]
 pub(crate) struct Netlink(Socket);
 
 impl Netlink {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use cgroups::Cgroup;
 use exec::{Child, Job, Spawn};
 use kit::{Context, ProcessIdentity, Result, RunDir};
+use network::{MovedDevice, NetDevice};
 use nix::unistd::Pid;
 
 use crate::create_options::CreateOptions;
@@ -50,6 +51,7 @@ fn started(
     let namespaces = &plan.namespaces;
     let files = &plan.files;
     files.copy_sources(&namespaces.ids)?; // 06: those that only we can make
+    let net_devices = OnceCell::new(); // moved back if the start fails
     let mut spawn = Spawn::new(namespaces.new)
         .job(Job::Session)
         .on_parent_death(options.on_parent_death)
@@ -59,7 +61,8 @@ fn started(
             cgroup.admit(child)?; // 05: in the scope that systemd makes
             plan.process.prepare(child)?; // 09: what only we may set
             namespaces.ids.write(child, [])?; // 06: its ids outside
-            files.id_maps.map_as_inside(&files.mounts, child) // 06: and of its files
+            files.id_maps.map_as_inside(&files.mounts, child)?; // 06: and of its files
+            move_devices(plan, child, &net_devices) // 08: the host's that it gets
         })
         .at_sync_point(|_| {
             let state = hook_state(state, Status::Creating);
@@ -83,6 +86,7 @@ fn started(
     let created = State { phase: Phase::Created, ..noted.clone() };
     run_dir.write_state(&to_json(&created)?)?;
     cgroup.keep(); // it lives on without us
+    net_devices.into_inner().into_iter().flatten().for_each(MovedDevice::keep);
     Ok((child, created))
 }
 // ANCHOR_END: outside
@@ -126,6 +130,18 @@ fn note(
     let noted = State { process, ..plan.state(child.as_raw()) };
     let noted = state.get_or_init(|| noted);
     run_dir.write_state(&to_json(noted)?)
+}
+
+/// Moves the network devices into the network namespace of the process, before any hook.
+fn move_devices(
+    plan: &Plan,
+    child: Pid,
+    moved: &OnceCell<Vec<MovedDevice>>,
+) -> Result<()> {
+    let move_to = |device: &NetDevice| device.move_to(child);
+    let devices = plan.net_devices.iter().map(move_to).collect::<Result<_>>()?;
+    moved.get_or_init(|| devices);
+    Ok(())
 }
 
 /// Returns the state for the stdin of a hook.

@@ -6,6 +6,7 @@ pub(crate) mod files;
 mod id_maps;
 mod mounts;
 mod namespaces;
+mod net_devices;
 pub(crate) mod process;
 pub(crate) mod resources;
 mod root;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use cgroups::{CgroupPaths, Resources};
 use kit::{Id, Result};
+use network::NetDevice;
 use oci_spec::runtime::{Linux, Spec};
 use security::Sysctl;
 use user::Keyring;
@@ -42,6 +44,7 @@ pub struct Plan {
     pub(crate) created: String,
     pub(crate) files: Files,
     pub(crate) namespaces: Namespaces,
+    pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) hostname: Option<HostName>,
     pub(crate) domainname: Option<HostName>,
     pub(crate) keyring: Keyring,
@@ -87,6 +90,7 @@ pub(crate) fn plan(
         created: jiff::Timestamp::now().to_string(),
         files,
         sysctls: sysctls(&linux, &namespaces)?,
+        net_devices: net_devices::plan(&linux, &namespaces)?,
         namespaces,
         hostname,
         domainname,
@@ -100,18 +104,11 @@ pub(crate) fn plan(
     })
 }
 
-/// Refuses the sections that this runtime does not have: the container would run without
-/// what they ask for.
+/// Refuses the section that this runtime does not have: the container would run without
+/// what it asks for.
 fn refuse_unsupported(linux: &Linux) -> Result<()> {
-    let sections = [
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
-        (
-            "linux.netDevices",
-            linux.net_devices().as_ref().is_some_and(|it| !it.is_empty()),
-        ),
-    ];
-    match sections.iter().find(|(_, is_there)| *is_there) {
-        Some((name, _)) => Err(invalid(format_args!("{name}: not supported"))),
+    match linux.intel_rdt() {
+        Some(_) => Err(invalid("linux.intelRdt: not supported")),
         None => Ok(()),
     }
 }

@@ -11,7 +11,7 @@ use super::{Netlink, family};
 use crate::subnet::Subnet;
 
 /// The length of struct ifaddrmsg.
-const FIXED_LENGTH: usize = 8;
+pub(super) const FIXED_LENGTH: usize = 8;
 
 impl Netlink {
     /// Gives a link an address. The prefix says which other addresses are on that link.

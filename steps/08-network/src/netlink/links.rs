@@ -38,6 +38,8 @@ pub(crate) struct Interface {
     pub(crate) mtu: u32,
     /// Its MAC address, if it has one of six bytes.
     pub(crate) mac: Option<Mac>,
+    /// Whether it is on: IFF_UP.
+    pub(crate) is_up: bool,
 }
 
 impl Netlink {
@@ -175,7 +177,7 @@ impl Netlink {
 }
 
 /// struct ifinfomsg: the link `index`, and the flags to be set.
-fn link_header(index: u32, flags: u32) -> [u8; FIXED_LENGTH] {
+pub(super) fn link_header(index: u32, flags: u32) -> [u8; FIXED_LENGTH] {
     let mut bytes = [0; FIXED_LENGTH];
     bytes[4..8].copy_from_slice(&index.to_ne_bytes());
     bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
@@ -185,7 +187,7 @@ fn link_header(index: u32, flags: u32) -> [u8; FIXED_LENGTH] {
 
 fn parse_link(entry: &[u8]) -> Option<Interface> {
     let (fixed, attributes) = entry.split_first_chunk::<FIXED_LENGTH>()?;
-    let [_, _, _, _, i0, i1, i2, i3, ..] = *fixed;
+    let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *fixed;
     let attributes = parse(attributes);
     Some(Interface {
         index: u32::from_ne_bytes([i0, i1, i2, i3]),
@@ -195,5 +197,6 @@ fn parse_link(entry: &[u8]) -> Option<Interface> {
         mac: find(&attributes, IFLA_ADDRESS)
             .and_then(|mac| mac.try_into().ok())
             .map(Mac),
+        is_up: u32::from_ne_bytes([f0, f1, f2, f3]) & libc::IFF_UP as u32 != 0,
     })
 }

@@ -31,6 +31,7 @@ const SMALLEST_SEND_BUFFER: usize = 4096;
 
 /// A socket to the kernel. It belongs to the network namespace in which it was opened,
 /// even after the process has entered another one.
+#[derive(Debug)]
 pub(crate) struct Socket {
     descriptor: OwnedFd,
     sequence: u32,
