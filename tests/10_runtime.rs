@@ -24,6 +24,8 @@ mod exec;
 mod files;
 #[path = "10_runtime/help.rs"]
 mod help;
+#[path = "10_runtime/kill.rs"]
+mod kill;
 #[path = "10_runtime/killed.rs"]
 mod killed;
 #[path = "10_runtime/log.rs"]

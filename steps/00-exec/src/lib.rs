@@ -43,3 +43,4 @@ pub use process::Process;
 pub use signals::{Received, Signals, stop_self};
 pub use spawn::{CLONE_NEWTIME, Spawn};
 pub use status::Status;
+pub use sys::pidfd_send_signal;

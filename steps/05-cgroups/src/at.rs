@@ -142,6 +142,15 @@ impl Cgroup {
         pids
     }
 
+    /// Sends a signal to every process in the cgroup and in those below it. They are frozen
+    /// meanwhile where that is possible, so that none forks and escapes.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        kill::signal(self.directories(), signal)
+    }
+
     /// Returns whether the processes are frozen, or about to be: the container is paused.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! Kills all processes of a cgroup: on version 2 by one write, on version 1 one by one.
+//! Sends them another signal, also one by one.
 
 use std::collections::HashSet;
+use std::os::fd::AsFd;
 
 use anyhow::Result;
 use kit::{Failure, Hint};
 use nix::errno::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::deadline::{Deadline, STUCK};
 use crate::directory::{Directory, unified};
@@ -48,7 +50,7 @@ pub(crate) fn kill_one_by_one(directories: &[Directory]) -> Result<()> {
         let listed: Vec<_> = processes(directories).into_iter().collect();
         let killed = listed
             .chunks(MAX_OPEN_PIDFDS)
-            .try_for_each(|pids| send_sigkill(directories, pids));
+            .try_for_each(|pids| send(Signal::KILL.as_raw(), directories, pids));
         let _ = freezer.map_or_else(|| freeze::thaw(directories), freeze::thaw_tree);
         killed?;
         if !deadline.pause() {
@@ -58,6 +60,22 @@ pub(crate) fn kill_one_by_one(directories: &[Directory]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sends a signal to every process in the cgroups, and to each only once.
+///
+/// Frozen processes cannot fork, so none is missed. They get the signal when they are
+/// thawed; a container that was paused before stays so. If freezing fails, those get the
+/// signal that are there at this moment.
+pub(crate) fn signal(directories: &[Directory], signal: i32) -> Result<()> {
+    let is_paused = freeze::is_frozen(directories).unwrap_or(false);
+    let is_frozen_here = !is_paused && freeze::freeze(directories).is_ok();
+    let listed: Vec<_> = processes(directories).into_iter().collect();
+    let sent = listed
+        .chunks(MAX_OPEN_PIDFDS)
+        .try_for_each(|pids| send(signal, directories, pids));
+    let thawed = if is_frozen_here { freeze::thaw(directories) } else { Ok(()) };
+    sent.and(thawed)
 }
 
 /// The most pidfds that are open at once. A fork bomb has more processes than we may
@@ -79,23 +97,23 @@ fn pid(line: &str) -> Option<Pid> {
     line.parse().ok().and_then(Pid::from_raw)
 }
 
-/// Sends SIGKILL to the processes through pidfds (pidfd_open(2)).
+/// Sends a signal to the processes through pidfds (pidfd_open(2)).
 ///
 /// A process may have ended since it was listed, and its number may belong to another
 /// by now. If the number is listed again while the pidfd is open, it is the same
 /// process.
-fn send_sigkill(directories: &[Directory], pids: &[Pid]) -> Result<()> {
+fn send(signal: i32, directories: &[Directory], pids: &[Pid]) -> Result<()> {
     let open = |pid: &Pid| Some((*pid, pidfd_open(*pid, PidfdFlags::empty()).ok()?));
     let opened: Vec<_> = pids.iter().filter_map(open).collect();
     let listed = processes(directories);
     for (pid, process) in opened.iter().filter(|(pid, _)| listed.contains(pid)) {
-        let operands = format_args!("{}, SIGKILL", pid.as_raw_nonzero());
-        match kit::call(
-            "kill a process that is still in the cgroup",
-            "pidfd_send_signal",
-            operands,
-            || pidfd_send_signal(process, Signal::KILL),
-        ) {
+        let name = nix::sys::signal::Signal::try_from(signal);
+        let name = name.map_or(signal.to_string(), |name| name.to_string());
+        let operands = format_args!("{}, {name}", pid.as_raw_nonzero());
+        let why = "to a process that is still in the cgroup";
+        match kit::call(why, "pidfd_send_signal", operands, || {
+            exec::pidfd_send_signal(process.as_fd(), signal)
+        }) {
             Err(error) if kit::errno(&error) != Some(Errno::ESRCH) => {
                 return Err(error);
             }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 /// ioctl_ns(2), NS_GET_NSTYPE: returns the kind of a namespace as its clone(2) flag.
 pub fn namespace_kind(namespace: BorrowedFd<'_>) -> io::Result<i32> {
@@ -31,19 +31,6 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     let flags = libc::CLOSE_RANGE_CLOEXEC as i32;
     // SAFETY: no descriptor is closed now.
     match unsafe { libc::close_range(first, u32::MAX, flags) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-/// pidfd_send_signal(2): sends a signal by its number; real-time signals have no names.
-pub fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
-    let (info, flags) = (std::ptr::null::<libc::siginfo_t>(), 0);
-    let pidfd = pidfd.as_fd().as_raw_fd();
-    // SAFETY: plain numbers, and a null pointer, which the call allows.
-    match unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, info, flags)
-    } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -14,7 +14,7 @@ use crate::state::{Container, Status, not_running};
 pub(crate) struct Kill {
     #[command(flatten)]
     explain: ExplainArgs,
-    /// With KILL: kill all processes of the cgroup, also after the first has ended
+    /// Send it to all processes of the cgroup, also after the first has ended
     #[arg(short, long)]
     all: bool,
     /// The container
@@ -28,15 +28,29 @@ impl Kill {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
         let container = Container::find(&global.root(), &self.id)?;
-        let is_stopped = container.status()? == Status::Stopped;
-        if is_stopped && !self.all {
-            return Err(not_running());
+        let status = container.status()?;
+        match self.all {
+            true => self.signal_all(&container, status)?,
+            false if status == Status::Stopped => return Err(not_running()),
+            false => self.signal_first(&container)?,
         }
-        let is_kill = self.signal == Signal::SIGKILL as i32;
-        if self.all && is_kill {
-            container.cgroup()?.map_or(Ok(()), |cgroup| cgroup.kill())?;
-            return Ok(ExitCode::SUCCESS);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Sends the signal to all processes of the cgroup. A stopped container may have some
+    /// left, if it has no PID namespace of its own.
+    fn signal_all(&self, container: &Container, status: Status) -> Result<()> {
+        match container.cgroup()? {
+            Some(cgroup) if self.is_kill() => cgroup.kill(),
+            Some(cgroup) => cgroup.signal(self.signal),
+            None if status == Status::Stopped => Ok(()),
+            // The kernel kills the others of its PID namespace.
+            None if self.is_kill() => self.signal_first(container),
+            None => container.require_cgroup().map(drop),
         }
+    }
+
+    fn signal_first(&self, container: &Container) -> Result<()> {
         let Some(init) = container.init()? else { return Err(not_running()) };
         match init.signal(self.signal) {
             Err(error) if kit::errno(&error) == Some(Errno::ESRCH) => {
@@ -44,10 +58,16 @@ impl Kill {
             }
             sent => sent?,
         }
-        if is_kill && let Some(cgroup) = container.cgroup()? {
+        if self.is_kill()
+            && let Some(cgroup) = container.cgroup()?
+        {
             cgroup.let_die()?;
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(())
+    }
+
+    fn is_kill(&self) -> bool {
+        self.signal == Signal::SIGKILL as i32
     }
 }
 

@@ -1,7 +1,7 @@
 //! A container that an earlier command has made.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use cgroups::Cgroup;
@@ -16,7 +16,6 @@ use crate::bundle::{self, CONFIG};
 use crate::exec_fifo;
 use crate::log::Log;
 use crate::state::{Phase, State, Status};
-use crate::sys;
 
 /// The longest `state.json` that is read, in bytes. The kit reads no longer one, either.
 pub(crate) const LONGEST_STATE: u64 = 1 << 20;
@@ -151,7 +150,7 @@ impl Init {
     pub fn signal(&self, signal: i32) -> Result<()> {
         let operands = format_args!("{}, {signal}", self.pid);
         kit::call("to its first process", "pidfd_send_signal", operands, || {
-            sys::pidfd_send_signal(&self.pidfd, signal)
+            exec::pidfd_send_signal(self.pidfd.as_fd(), signal)
         })
     }
 

@@ -1,0 +1,115 @@
+//! `kill`: which processes get the signal.
+
+use std::fs;
+use std::time::Duration;
+
+use kiste_tests::{eventually, host};
+use serde_json::json;
+
+use crate::conformance::bundle::{Bundle, ID, write_script};
+
+/// Returns the processes in the cgroups of the container, in each hierarchy.
+fn processes(bundle: &Bundle) -> Vec<String> {
+    let mounts = host::cgroup_mounts().into_iter();
+    let texts = mounts.filter_map(|mount| {
+        fs::read_to_string(mount.join(bundle.cgroup()).join("cgroup.procs")).ok()
+    });
+    let mut pids: Vec<_> = texts
+        .flat_map(|text| text.lines().map(String::from).collect::<Vec<_>>())
+        .collect();
+    pids.sort();
+    pids.dedup();
+    pids
+}
+
+/// Notes the signal USR1, and waits for it.
+const WAITING: &str =
+    "trap 'echo $WHO >> /got' USR1; echo $WHO >> /ready; while :; do sleep 0.1; done";
+
+fn lines(bundle: &Bundle, file: &str) -> Vec<String> {
+    let text = fs::read_to_string(bundle.rootfs().join(file)).unwrap_or_default();
+    let mut lines: Vec<_> = text.lines().map(String::from).collect();
+    lines.sort();
+    lines
+}
+
+fn wait_for(bundle: &Bundle, file: &str, expected: &[&str]) {
+    let found = eventually(|| (lines(bundle, file) == expected).then_some(()));
+    assert!(found.is_some(), "{file}: {:?}", lines(bundle, file));
+}
+
+/// Starts a container with three processes that wait for USR1; the last one has joined it.
+fn three_waiting() -> Option<Bundle> {
+    let mut bundle = Bundle::of_script("WHO=child sh /waiting & WHO=first . /waiting")?;
+    write_script(bundle.rootfs().join("waiting"), &format!("#!/bin/sh\n{WAITING}\n"));
+    bundle.config["linux"]["resources"] = json!({});
+    bundle.started();
+    let joined = ["env", "WHO=joined", "sh", "/waiting"];
+    bundle.exec(&["--detach"], &joined).exits(0);
+    wait_for(&bundle, "ready", &["child", "first", "joined"]);
+    Some(bundle)
+}
+
+#[test]
+fn kill_all_sends_the_signal_to_every_process_and_kill_only_to_the_first() {
+    let Some(bundle) = three_waiting() else { return };
+    bundle.call(&["kill", ID, "USR1"]).exits(0);
+    wait_for(&bundle, "got", &["first"]);
+    bundle.call(&["kill", "--all", ID, "USR1"]).exits(0);
+    wait_for(&bundle, "got", &["child", "first", "first", "joined"]);
+    assert_eq!(bundle.status(), "running");
+    // Real-time signals have no names; the shells do not wait for this one.
+    bundle.call(&["kill", "-a", ID, "RTMIN+1"]).exits(0);
+    eventually(|| (processes(&bundle).len() == 1).then_some(()))
+        .expect("it ends all but the first, which is PID 1");
+}
+
+#[test]
+fn kill_all_reaches_a_paused_container_once_it_is_resumed() {
+    let Some(bundle) = three_waiting() else { return };
+    bundle.call(&["pause", ID]).exits(0);
+    bundle.call(&["kill", "--all", ID, "USR1"]).exits(0);
+    assert_eq!(bundle.status(), "paused");
+    assert_eq!(lines(&bundle, "got"), [""; 0]);
+    bundle.call(&["resume", ID]).exits(0);
+    wait_for(&bundle, "got", &["child", "first", "joined"]);
+}
+
+/// Each process starts the next one and ends. A signal to the processes of a list that is
+/// read while they run comes too late.
+#[test]
+fn processes_that_fork_all_the_time_do_not_escape_kill_all() {
+    let Some(mut bundle) = Bundle::of_script("sh /chain & exec sleep 1000") else {
+        return;
+    };
+    write_script(bundle.rootfs().join("chain"), "#!/bin/sh\n/chain &\n");
+    bundle.config["linux"]["resources"] = json!({});
+    bundle.started();
+    eventually(|| (processes(&bundle).len() > 1).then_some(())).expect("they fork");
+    bundle.call(&["kill", "--all", ID, "TERM"]).exits(0);
+    // The first process ignores it, as PID 1 of its namespace. What has escaped would
+    // still be there later.
+    eventually(|| (processes(&bundle) == [bundle.pid().to_string()]).then_some(()))
+        .expect("only the first process is left");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(processes(&bundle), [bundle.pid().to_string()]);
+}
+
+#[test]
+fn kill_all_reaches_what_a_stopped_container_has_left() {
+    for signal in ["TERM", "KILL"] {
+        let Some(mut bundle) = Bundle::of_script("sleep 1000 & sleep 1000 & exit 0")
+        else {
+            return;
+        };
+        bundle.remove_namespace("pid");
+        bundle.started();
+        bundle.wait_for("stopped");
+        assert_eq!(processes(&bundle).len(), 2, "without a PID namespace they live on");
+        let refused = bundle.call(&["kill", ID, signal]);
+        refused.exits(1).assert_stderr_contains("container not running");
+        bundle.call(&["kill", "--all", ID, signal]).exits(0);
+        eventually(|| processes(&bundle).is_empty().then_some(())).expect(signal);
+        bundle.call(&["kill", "--all", ID, signal]).exits(0);
+    }
+}
