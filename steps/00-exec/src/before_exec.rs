@@ -18,9 +18,12 @@ pub struct BeforeExec<'a> {
     pub kept: Vec<BorrowedFd<'a>>,
     /// The go-ahead for which the process waits once its program is found.
     pub gate: Gate<'a>,
-    /// The last thing that happens before execve: it takes away the rights that only
-    /// the runtime needs, and loads the seccomp filter.
+    /// The last thing that happens before execve, but for `hooks`: it takes away the
+    /// rights that only the runtime needs, and loads the seccomp filter.
     pub confine: Option<&'a dyn Fn() -> Result<()>>,
+    /// Starts other programs with the rights of the command. They do not inherit
+    /// `inherited`.
+    pub hooks: Option<&'a dyn Fn() -> Result<()>>,
 }
 
 /// The go-ahead for which a process waits before it executes its program.
@@ -70,15 +73,18 @@ impl<'a> BeforeExec<'a> {
 
     /// Waits for the go-ahead at the gate, and then confines this process.
     pub(crate) fn run(&self, program: &Path, parent: &Channel) -> Result<()> {
-        for descriptor in &self.inherited {
-            fcntl_setfd(descriptor, FdFlags::empty())
-                .context("fcntl(an inherited descriptor, F_SETFD)")?;
+        if self.hooks.is_none() {
+            self.keep_inherited()?; // before a filter that may forbid it
         }
         if let Gate::Fifo(fifo) = self.gate {
             parent.close()?;
             wait_for_start(fifo)?;
         }
         self.confine.map_or(Ok(()), |confine| confine())?;
+        if let Some(hooks) = self.hooks {
+            hooks()?;
+            self.keep_inherited()?;
+        }
         if self.narrates_confine() && narration::is_on() {
             announce_execve(program);
             // Once the parent has answered, it has printed all this. If the filter of
@@ -86,6 +92,14 @@ impl<'a> BeforeExec<'a> {
             let _ = parent.announce_exec();
         }
         Ok(())
+    }
+
+    /// Has the next exec keep the descriptors that the command inherits.
+    fn keep_inherited(&self) -> Result<()> {
+        self.inherited.iter().try_for_each(|descriptor| {
+            fcntl_setfd(descriptor, FdFlags::empty())
+                .context("fcntl(an inherited descriptor, F_SETFD)")
+        })
     }
 }
 

@@ -59,10 +59,12 @@ pub(crate) fn become_command(
     let home = ids.account(root.as_fd(), Some(&User::of_id(process.account.uid)))?;
     files.enter(root, later)?; // 04: the host's files are gone
     let hook_state = state.for_hook(Status::Created);
-    let last = || plan.hooks.run(Point::StartContainer, &hook_state);
+    let start_hooks = || plan.hooks.run(Point::StartContainer, &hook_state);
+    let has_start_hooks = plan.hooks.has(&[Point::StartContainer]);
+    let hooks = has_start_hooks.then_some(&start_hooks as &dyn Fn() -> Result<()>);
     let gate = options.gate.map_or(Gate::Parent, |fifo| Gate::Fifo(fifo.as_fd()));
     let (home, inherited, state) = (home.home(), &options.inherited, &state);
-    let stage = FinalStage { ids, home, inherited, gate, last: &last, listener, state };
+    let stage = FinalStage { ids, home, inherited, gate, hooks, listener, state };
     stage.become_command(process, parent)
 }
 // ANCHOR_END: inside
@@ -78,8 +80,11 @@ pub(crate) struct FinalStage<'a> {
     pub inherited: &'a [BorrowedFd<'static>],
     /// The go-ahead for which it waits.
     pub gate: Gate<'a>,
-    /// Its last work before its seccomp filter is loaded.
-    pub last: &'a dyn Fn() -> Result<()>,
+    /// Runs the startContainer hooks. They are programs of the container, so they get no
+    /// more rights than its command, and no descriptors: as in runc and crun, they run as
+    /// its user, with its capabilities, no_new_privs and its seccomp filter. The
+    /// specification says only when and where they run.
+    pub hooks: Option<&'a dyn Fn() -> Result<()>>,
     /// The listener of its seccomp filter.
     pub listener: Option<&'a Connection>,
     /// The state of the container, as this process knows it.
@@ -117,10 +122,8 @@ impl FinalStage<'_> {
             inherited: self.inherited.to_vec(),
             kept: self.listener.map(AsFd::as_fd).into_iter().collect(),
             gate: self.gate,
-            confine: Some(&|| {
-                (self.last)()?;
-                rights.confine_with_listener(on_load) // 09: and the filter
-            }),
+            confine: Some(&|| rights.confine_with_listener(on_load)), // 09: and the filter
+            hooks: self.hooks,
         };
         // 02: becomes the command
         pid::become_command_after(&command, Pid1::Command, &before_exec, parent)

@@ -76,12 +76,11 @@ impl Joining<'_> {
                 ids.enter_with(Keyring::New, parent)?; // 06: becomes root of it
                 process.terminal.open_without_console(root.as_fd(), parent)?; // 04
                 let home = ids.account(root.as_fd(), Some(&user))?;
-                let last = || Ok(());
                 let (inherited, gate) = (&self.inherited, Gate::Parent);
                 let home = home.home();
-                let (ids, last, listener) = (&ids, &last, listener.as_ref());
+                let (ids, hooks, listener) = (&ids, None, listener.as_ref());
                 let state = &self.container.state;
-                FinalStage { ids, home, inherited, gate, last, listener, state }
+                FinalStage { ids, home, inherited, gate, hooks, listener, state }
                     .become_command(process, parent)
             })
     }

@@ -181,6 +181,47 @@ fn start_container_hooks_run_before_the_program_and_are_found_in_the_container()
     assert_eq!(bundle.finish(), "hook\nprogram");
 }
 
+/// Prints what a process may do, and whether it has the descriptor 3.
+const RIGHTS: &str = "grep -E '^(Uid|Groups|CapBnd|CapEff|CapPrm|NoNewPrivs|Seccomp):' \
+                      /proc/self/status; [ -e /proc/self/fd/3 ]; echo 3: $?";
+
+#[test]
+fn a_start_container_hook_has_the_rights_of_the_program_but_not_its_descriptors() {
+    let why = "runc 1.1 gives the hook the descriptors, too";
+    let Some(mut bundle) = Bundle::of_ours(why) else { return };
+    bundle.set_script(RIGHTS);
+    let script = format!("{{ {RIGHTS}; }} > /hook");
+    let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin"] });
+    add(&mut bundle, "startContainer", hook);
+    fs::write(bundle.rootfs().join("hook"), "").unwrap();
+    host::chown_recursive(&bundle.rootfs().join("hook"), 1000, 1000);
+    bundle.config["process"]["user"] =
+        json!({ "uid": 1000, "gid": 1000, "additionalGids": [7] });
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{ "names": ["reboot"], "action": "SCMP_ACT_ERRNO" }],
+    });
+    let passing = "exec 3< /dev/null; exec \"$@\"";
+    bundle.starter = ["sh", "-c", passing, "sh"].map(String::from).into();
+    let create_and_start = |bundle: &Bundle| {
+        bundle.create_with(&["--preserve-fds", "1"]).exits(0);
+        bundle.call(&["start", ID]).exits(0);
+        let output = bundle.finish();
+        bundle.call(&["delete", ID]).exits(0);
+        output
+    };
+    let run = |bundle: &Bundle| {
+        bundle.run_with(&["--preserve-fds", "1"]).exits(0).out.clone()
+    };
+    for output in [create_and_start(&bundle), run(&bundle)] {
+        let program = output.trim();
+        assert!(program.contains("NoNewPrivs:\t1\nSeccomp:\t2"), "{program}");
+        assert!(program.ends_with("3: 0"), "the program has it: {program}");
+        let hook = fs::read_to_string(bundle.rootfs().join("hook")).unwrap();
+        assert_eq!(hook.trim(), program.replace("3: 0", "3: 1"));
+    }
+}
+
 #[test]
 fn a_hook_has_exactly_its_arguments_and_environment() {
     let Some(mut bundle) = Bundle::of_script("true") else { return };
