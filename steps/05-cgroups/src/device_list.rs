@@ -11,11 +11,11 @@ use crate::directory::Directory;
 
 /// The rules in the form of version 1.
 #[derive(Debug, PartialEq, Eq)]
-struct DeviceList {
+pub(crate) struct DeviceList {
     /// The verdict for all devices that no exception names.
-    others: DeviceVerdict,
+    pub(crate) others: DeviceVerdict,
     /// Rules with the other verdict. No two name the same devices.
-    exceptions: Vec<DeviceRule>,
+    pub(crate) exceptions: Vec<DeviceRule>,
 }
 
 /// Writes the rules.
@@ -42,7 +42,11 @@ pub(crate) fn write(rules: &DeviceRules, cgroup: &Directory) -> Result<()> {
 }
 
 impl DeviceList {
-    fn of(rules: &DeviceRules) -> Result<Self> {
+    /// Makes the list.
+    ///
+    /// # Errors
+    /// When a list with one kind of exceptions cannot express the rules.
+    pub(crate) fn of(rules: &DeviceRules) -> Result<Self> {
         let mut list =
             DeviceList { others: DeviceVerdict::Deny, exceptions: Vec::new() };
         for rule in &rules.0 {

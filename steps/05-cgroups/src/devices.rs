@@ -55,7 +55,7 @@ fn write(cgroup: &Cgroup, rules: &DeviceRules) -> Result<()> {
 
 /// Returns whether this process is root of the host's user namespace
 /// (user_namespaces(7): only there all ids are mapped to themselves).
-fn is_root_of_host() -> bool {
+pub(crate) fn is_root_of_host() -> bool {
     let is_initial = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
     geteuid().is_root()
         && fs::read_to_string("/proc/self/uid_map").is_ok_and(is_initial)

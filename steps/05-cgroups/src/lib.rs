@@ -35,6 +35,7 @@ mod cpuset;
 mod deadline;
 mod delegation;
 mod device;
+mod device_allow;
 mod device_list;
 mod device_program;
 mod device_rules;

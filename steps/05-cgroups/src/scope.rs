@@ -31,6 +31,7 @@ pub(crate) enum Property {
     Small(i32),
     Bytes(Vec<u8>),
     Texts(Vec<String>),
+    Pairs(Vec<(String, String)>),
 }
 
 /// Asks systemd to put this process, the runtime, into a scope of its own. The cgroup

@@ -15,6 +15,7 @@ use crate::resources::Resources;
 use crate::scope::{self, Property};
 use crate::setting::Setting;
 use crate::values::{Cpus, Max};
+use crate::{device_allow, devices};
 
 /// A scope of systemd (systemd.scope(5)), by its slice and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +126,11 @@ impl SystemdUnit {
         properties.push(("DefaultDependencies".into(), Property::Flag(false)));
         properties.push(("Slice".into(), Property::Text(self.slice.clone())));
         properties.extend(limits(resources)?);
+        if let Some(rules) = &resources.devices
+            && devices::is_root_of_host()
+        {
+            properties.extend(device_allow::properties(rules)?);
+        }
         for (name, value) in &self.properties {
             properties.retain(|(it, _)| it != name);
             properties.push((name.clone(), value.to_dbus()));
