@@ -2,7 +2,8 @@
 //! files.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
 use kiste_tests::host;
 use serde_json::{Value, json};
@@ -129,6 +130,76 @@ fn ps_lists_the_processes_of_the_cgroups_below_too() {
     let ran = bundle.call(&["ps", "--format", "json", ID]);
     let pids: Vec<i64> = serde_json::from_str(&ran.exits(0).out).unwrap();
     assert_eq!(pids, [bundle.pid()]);
+}
+
+/// A cgroup of the container's name, with a process that is none of the container's.
+struct Stranger {
+    process: Child,
+    cgroups: Vec<PathBuf>,
+}
+
+impl Stranger {
+    /// Removes the container's cgroup while the container runs, and makes another one in
+    /// its place.
+    fn in_the_place_of(bundle: &Bundle) -> Self {
+        let process = Command::new("sleep").arg("1000").spawn().unwrap();
+        let mut cgroups = Vec::new();
+        for mount in host::cgroup_mounts() {
+            let own = mount.join(bundle.cgroup());
+            if own.exists() {
+                let pid = bundle.pid().to_string();
+                fs::write(mount.join("cgroup.procs"), pid).unwrap();
+                fs::remove_dir(&own).unwrap();
+                fs::create_dir(&own).unwrap();
+                // A new cpuset of version 1 is empty, and refuses processes.
+                let _ = fs::write(own.join("cgroup.procs"), process.id().to_string());
+                cgroups.push(own);
+            }
+        }
+        Stranger { process, cgroups }
+    }
+
+    #[track_caller]
+    fn assert_runs(&mut self) {
+        assert_eq!(self.process.try_wait().unwrap(), None, "it was killed");
+        let state = host::stat_field(self.process.id(), 3);
+        assert_eq!(state, "S", "it was stopped");
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.cgroups.iter().for_each(|path| drop(fs::remove_dir(path)));
+    }
+}
+
+#[test]
+fn a_cgroup_in_the_place_of_the_container_s_is_left_alone() {
+    let Some(bundle) = sleeping(json!({ "pids": { "limit": 40 } })) else { return };
+    let mut stranger = Stranger::in_the_place_of(&bundle);
+    let calls: [&[&str]; 5] = [
+        &["kill", "--all", ID, "TERM"],
+        &["pause", ID],
+        &["update", "--pids-limit", "5", ID],
+        &["exec", ID, "true"],
+        &["events", "--stats", ID],
+    ];
+    for call in calls {
+        let ran = bundle.call(call);
+        assert_ne!(ran.code, 0, "{call:?}");
+        ran.assert_stderr_contains("another cgroup is in the place of the container's");
+        stranger.assert_runs();
+    }
+    bundle.call(&["kill", "--all", ID, "KILL"]).exits(0);
+    bundle.wait_for("stopped");
+    stranger.assert_runs();
+    bundle.call(&["delete", "--force", ID]).exits(0);
+    stranger.assert_runs();
+    for cgroup in &stranger.cgroups {
+        assert!(cgroup.exists(), "{} was removed", cgroup.display());
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! The place of a container's cgroup as an OCI configuration gives it, and the
 //! directories that follow from it on this host.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use kit::{Failure, FailureKind};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +93,10 @@ fn without_dots(path: &Path) -> PathBuf {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CgroupPaths {
     directories: Vec<PathBuf>,
+    /// The inode of each directory, once they are made. The kernel gives the inode of a
+    /// cgroup to no other one (kernfs_node in linux/kernfs.h: it is the id).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    inodes: Vec<Option<u64>>,
     /// The scope, if systemd makes the cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<SystemdUnit>,
@@ -116,28 +123,77 @@ impl CgroupPaths {
         };
         require_controllers(&usable, &needed)?;
         let directories = usable.iter().map(|it| location.in_hierarchy(it));
-        Ok(CgroupPaths { directories: directories.collect::<Result<_>>()?, unit })
+        let directories = directories.collect::<Result<_>>()?;
+        Ok(CgroupPaths { directories, inodes: Vec::new(), unit })
     }
 
-    /// Returns the directories, version 2 first.
-    pub fn as_slice(&self) -> &[PathBuf] {
-        &self.directories
+    /// Notes which directories they are, now that they are made. A user without rights
+    /// may have made none.
+    ///
+    /// # Errors
+    /// When one cannot be examined.
+    pub fn note_inodes(&mut self) -> Result<()> {
+        let inodes = self.directories.iter().map(|path| inode(path));
+        self.inodes = inodes.collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// Refuses directories that are no longer those that were noted: what is meant for
+    /// the container would befall the processes of another cgroup.
+    ///
+    /// # Errors
+    /// When a directory is gone, or another one is in its place, or it cannot be examined.
+    pub fn require_same(&self) -> Result<()> {
+        for (path, noted) in self.noted() {
+            let found = inode(path)?;
+            if noted.is_some() && found != noted {
+                let path = path.display();
+                let what = match found {
+                    None => format!("{path}: the container's cgroup was removed"),
+                    Some(_) => format!(
+                        "{path}: another cgroup is in the place of the container's"
+                    ),
+                };
+                let hint =
+                    "its processes may run without limits: `delete --force` ends it";
+                let failure = Failure::new(what).with_kind(FailureKind::Conflict);
+                return Err(failure.hint(hint).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns each directory, with its inode if that is noted.
+    fn noted(&self) -> impl Iterator<Item = (&PathBuf, Option<u64>)> {
+        let inodes = self.inodes.iter().copied().chain(std::iter::repeat(None));
+        self.directories.iter().zip(inodes)
     }
 
     /// Returns the directories with the hierarchies that they are in. A hierarchy that
-    /// is not mounted any more is left out.
+    /// is not mounted any more is left out, and a directory that is not the noted one.
     pub(crate) fn with_hierarchies(&self) -> Result<Vec<(Hierarchy, PathBuf)>> {
         let found = Hierarchies::detect_all()?;
         let hierarchy_of = |path: &PathBuf| {
             let contains = |it: &&Hierarchy| path.starts_with(&it.mount_point);
-            let nearest = found
-                .iter()
-                .filter(contains)
-                .max_by_key(|it| it.mount_point.components().count());
-            Some((nearest?.clone(), path.clone()))
+            let around = found.iter().filter(contains);
+            around.max_by_key(|it| it.mount_point.components().count()).cloned()
         };
-        Ok(self.directories.iter().filter_map(hierarchy_of).collect())
+        let mut with_hierarchies = Vec::new();
+        for (path, noted) in self.noted() {
+            let is_same = noted.is_none() || inode(path)? == noted;
+            if let Some(hierarchy) = hierarchy_of(path).filter(|_| is_same) {
+                with_hierarchies.push((hierarchy, path.clone()));
+            }
+        }
+        Ok(with_hierarchies)
     }
+}
+
+/// Returns the inode of a directory. None: it does not exist.
+fn inode(path: &Path) -> Result<Option<u64>> {
+    let found = kit::if_exists(fs::metadata(path));
+    let found = found.with_context(|| format!("stat {}", path.display()))?;
+    Ok(found.map(|found| found.ino()))
 }
 
 #[cfg(test)]

@@ -119,6 +119,7 @@ impl Joining<'_> {
     }
 
     fn find_cgroup(&self) -> Result<Option<Cgroup>> {
+        self.container.state.cgroup.require_same()?;
         let own = self.container.cgroup()?;
         own.map(|own| own.for_exec(self.cgroups, self.init.pid)).transpose()
     }

@@ -83,7 +83,8 @@ fn started(
 
     options.handles.send(&mut child)?;
     let noted = state.get().with_context(|| format!("{}: no state", plan.id))?;
-    let created = State { phase: Phase::Created, ..noted.clone() };
+    let mut created = State { phase: Phase::Created, ..noted.clone() };
+    created.cgroup.note_inodes()?; // a later command acts on no other cgroup
     run_dir.write_state(&to_json(&created)?)?;
     cgroup.keep(); // it lives on without us
     net_devices.into_inner().into_iter().flatten().for_each(MovedDevice::keep);

@@ -86,7 +86,8 @@ impl Container {
         Init::open(&self.state.process)
     }
 
-    /// Finds its cgroup. None: it has none, or it is removed already.
+    /// Finds what is left of its cgroup. None: it has none, or it is removed already. A
+    /// directory that another program has made in its place is left out.
     ///
     /// # Errors
     /// When the hierarchies cannot be examined.
@@ -98,8 +99,10 @@ impl Container {
     /// Finds the cgroup that the container must have.
     ///
     /// # Errors
-    /// When it has none, as without root and without delegation.
+    /// When it has none, as without root and without delegation; when it was removed
+    /// while the container runs, and perhaps another one made in its place.
     pub fn require_cgroup(&self) -> Result<Cgroup> {
+        self.state.cgroup.require_same()?;
         let what = "the container has no cgroup of its own";
         let hint = "without root, have systemd or root delegate one: `systemd-run --user --scope -p Delegate=yes COMMAND`";
         Ok(self.cgroup()?.ok_or_else(|| Failure::new(what).hint(hint))?)
