@@ -1,6 +1,8 @@
-//! `kill`: which processes get the signal.
+//! `kill`: which processes get the signal, and whose word says so.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 use kiste_tests::{eventually, host};
@@ -112,4 +114,29 @@ fn kill_all_reaches_what_a_stopped_container_has_left() {
         eventually(|| processes(&bundle).is_empty().then_some(())).expect(signal);
         bundle.call(&["kill", "--all", ID, signal]).exits(0);
     }
+}
+
+#[test]
+fn a_state_in_a_directory_that_others_can_write_to_is_not_believed() {
+    let Some(bundle) = Bundle::of_script("exec sleep 1000") else { return };
+    bundle.started();
+    let root = bundle.state_root();
+    let forged = root.join("forged");
+    let copied = Command::new("cp").arg("-a").args([&root.join(ID), &forged]).status();
+    assert!(copied.unwrap().success());
+    bundle.call(&["state", "forged"]).exits(0);
+    let assert_refused = |why: &str| {
+        for verb in ["state", "ps", "pause"] {
+            bundle.call(&[verb, "forged"]).exits(1).assert_stderr_contains(why);
+        }
+        let kill = bundle.call(&["kill", "forged", "KILL"]);
+        kill.exits(1).assert_stderr_contains(why);
+        assert_eq!(bundle.status(), "running", "the process of the other container");
+    };
+    fs::set_permissions(&forged, fs::Permissions::from_mode(0o777)).unwrap();
+    assert_refused("others can write to");
+    fs::set_permissions(&forged, fs::Permissions::from_mode(0o700)).unwrap();
+    host::chown_recursive(&forged, 65534, 65534);
+    assert_refused("belongs to uid 65534");
+    fs::remove_dir_all(&forged).unwrap();
 }

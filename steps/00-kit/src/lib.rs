@@ -57,7 +57,7 @@ pub use parent_owners::refuse_exchangeable;
 pub use process_identity::{Liveness, ProcessIdentity};
 pub use run_dir::{Abandoned, Keeper, Owner, RunDir};
 pub use size::Size;
-pub use state_file::STATE_FILE;
+pub use state_file::{LONGEST_STATE, STATE_FILE};
 pub use write_atomically::{
     Durability, temporary_name, write_atomically, write_atomically_below,
 };

@@ -20,10 +20,10 @@ use crate::failure::{Failure, Hint};
 use crate::file::{ensure_private, if_exists};
 use crate::id::Id;
 use crate::interrupt;
-use crate::lock::{lock, read_file, try_lock};
+use crate::lock::{lock, open_run_dir, read_file, try_lock};
 use crate::parent_owners::refuse_exchangeable;
 use crate::process_identity::{Liveness, ProcessIdentity};
-use crate::state_file::{STATE_FILE, liveness_by_state};
+use crate::state_file::{LONGEST_STATE, STATE_FILE, liveness_by_state};
 use crate::write_atomically::{Durability, write_atomically_below};
 
 /// A locked run directory. Dropping it removes the directory, and then releases the
@@ -117,6 +117,18 @@ impl RunDir {
         let keeper = Keeper::default();
         keeper.keep();
         Ok(lock(&path)?.map(|directory| RunDir { path, directory, keeper }))
+    }
+
+    /// Reads the state of a container without its lock. None: there is no such container,
+    /// or it has no state yet.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or others can write to the directory: it is not
+    /// believed then.
+    pub fn read_state(parent: &Path, id: &Id) -> Result<Option<String>> {
+        let path = parent.join(id.as_str());
+        let Some(directory) = open_run_dir(&path)? else { return Ok(None) };
+        read_file(&directory, &path, STATE_FILE, LONGEST_STATE)
     }
 
     /// Leaves the directory and releases its lock, for a container that outlives this

@@ -15,7 +15,7 @@ pub const STATE_FILE: &str = "state.json";
 
 /// The longest `state.json` that is read, in bytes; the annotations of a container are
 /// in it.
-const LONGEST_STATE: u64 = 1 << 20;
+pub const LONGEST_STATE: u64 = 1 << 20;
 
 /// Tells by `state.json` alone whether the container is alive. The caller holds the
 /// lock of the run directory.

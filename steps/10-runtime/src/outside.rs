@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use cgroups::Cgroup;
 use exec::{Child, Job, Spawn};
-use kit::{Context, ProcessIdentity, Result, RunDir};
+use kit::{Context, LONGEST_STATE, ProcessIdentity, Result, RunDir};
 use network::{MovedDevice, NetDevice};
 use nix::unistd::Pid;
 
@@ -16,7 +16,7 @@ use crate::invalid::invalid;
 use crate::listener::Connection;
 use crate::log::Log;
 use crate::plan::Plan;
-use crate::state::{LONGEST_STATE, Phase, State, Status};
+use crate::state::{Phase, State, Status};
 
 /// Starts the container, up to the gate if there is one.
 ///

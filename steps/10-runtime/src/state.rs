@@ -11,9 +11,7 @@ use cgroups::CgroupPaths;
 use kit::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use container::{
-    Container, Init, LONGEST_STATE, ids, is_not_found, not_running,
-};
+pub(crate) use container::{Container, Init, ids, is_not_found, not_running};
 pub(crate) use status::Status;
 
 /// The version of the runtime specification that this runtime implements.

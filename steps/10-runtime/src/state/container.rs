@@ -17,9 +17,6 @@ use crate::exec_fifo;
 use crate::log::Log;
 use crate::state::{Phase, State, Status};
 
-/// The longest `state.json` that is read, in bytes. The kit reads no longer one, either.
-pub(crate) const LONGEST_STATE: u64 = 1 << 20;
-
 /// A container that an earlier command has made.
 #[derive(Debug)]
 pub(crate) struct Container {
@@ -33,16 +30,14 @@ impl Container {
     /// Finds the container with this id below `root`.
     ///
     /// # Errors
-    /// When there is none, or its state cannot be read.
+    /// When there is none, its state cannot be read, or others can write to its directory.
     pub fn find(root: &Path, id: &Id) -> Result<Self> {
         let directory = root.join(id.as_str());
-        let path = directory.join(STATE_FILE);
-        let text = kit::if_exists(kit::read_document(&path, LONGEST_STATE))
-            .with_context(|| format!("read {}", path.display()))
+        let text = RunDir::read_state(root, id)
             .hint("containers of root are seen by root: use sudo")?;
         let Some(text) = text else { return Err(not_found(id)) };
-        let state = serde_json::from_slice(&text)
-            .with_context(|| path.display().to_string())
+        let state = serde_json::from_str(&text)
+            .with_context(|| directory.join(STATE_FILE).display().to_string())
             .hint(format_args!("`delete --force {id}` removes it"))?;
         Ok(Container { directory, state })
     }
