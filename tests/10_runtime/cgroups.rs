@@ -132,6 +132,16 @@ fn ps_lists_the_processes_of_the_cgroups_below_too() {
     assert_eq!(pids, [bundle.pid()]);
 }
 
+#[test]
+fn without_the_host_s_ps_its_table_is_a_clear_error() {
+    let Some(mut bundle) = sleeping(json!({})) else { return };
+    bundle.starter = ["/usr/bin/env", "PATH=/nowhere"].map(String::from).into();
+    let ran = bundle.call(&["ps", ID]);
+    ran.exits(1).assert_stderr_contains("ps(1) is not in $PATH");
+    ran.assert_stderr_contains("--format json");
+    bundle.call(&["ps", "--format", "json", ID]).exits(0);
+}
+
 /// A cgroup of the container's name, with a process that is none of the container's.
 struct Stranger {
     process: Child,

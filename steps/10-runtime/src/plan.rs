@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cgroups::{CgroupPaths, Resources};
-use kit::{Id, Result};
+use kit::{Hint, Id, Result};
 use network::NetDevice;
 use oci_spec::runtime::{Linux, Spec};
 use security::Sysctl;
@@ -108,7 +108,9 @@ pub(crate) fn plan(
 /// what it asks for.
 fn refuse_unsupported(linux: &Linux) -> Result<()> {
     match linux.intel_rdt() {
-        Some(_) => Err(invalid("linux.intelRdt: not supported")),
+        Some(_) => Err(invalid("linux.intelRdt: resctrl is not supported")).hint(
+            "leave linux.intelRdt out: the container then shares the host's caches",
+        ),
         None => Ok(()),
     }
 }

@@ -245,5 +245,11 @@ fn resource_control_of_intel_is_refused_where_it_is_not_mounted_and_else_untouch
     let Some(mut bundle) = Bundle::new() else { return };
     bundle.config["linux"]["intelRdt"] =
         json!({ "closID": "x", "l3CacheSchema": "L3:0=1" });
-    bundle.assert_config_refused();
+    let refused = bundle.assert_config_refused();
+    if bundle.is_ours() {
+        refused.assert_stderr_contains("linux.intelRdt: resctrl is not supported");
+        let features = bundle.call(&["features"]);
+        let features: serde_json::Value = serde_json::from_str(&features.out).unwrap();
+        assert_eq!(features["linux"]["intelRdt"]["enabled"], false);
+    }
 }

@@ -1,5 +1,6 @@
 //! `ps`: lists the processes of a container.
 
+use std::io::ErrorKind;
 use std::process::{Command, ExitCode};
 
 use kit::{Context, Failure, Hint, Id, Result};
@@ -34,15 +35,21 @@ impl Ps {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Filters what ps(1) prints on the host: the columns are the caller's choice.
+    /// Filters what ps(1) prints on the host: the columns are the caller's choice, and
+    /// engines pass options of their users. runc does the same.
     fn table(&self, pids: &[i32]) -> Result<String> {
         let mut ps = Command::new("ps");
         match self.options.is_empty() {
             true => ps.arg("-ef"),
             false => ps.args(&self.options),
         };
-        let output = ps.output().context("execute ps(1)");
-        let output = output.hint("install the package procps, or use --format json")?;
+        let hint = "install the package procps, or use --format json";
+        let output = match ps.output() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Failure::new("ps(1) is not in $PATH").hint(hint).into());
+            }
+            output => output.context("execute ps(1)").hint(hint)?,
+        };
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             let what = format!("ps(1): {}: {}", output.status, text.trim());
