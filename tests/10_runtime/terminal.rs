@@ -104,3 +104,22 @@ fn an_exec_has_a_terminal_of_its_own() {
     let [master] = &descriptors[..] else { panic!("{descriptors:?}") };
     read_until(master, "/dev/pts/0");
 }
+
+#[test]
+fn a_callers_terminal_that_the_user_namespace_does_not_know_is_no_error() {
+    let Some(mut bundle) = Bundle::of_script("tty; id -u") else { return };
+    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
+    bundle.set_namespace("user", json!({ "type": "user" }));
+    bundle.config["linux"]["uidMappings"] = map.clone();
+    bundle.config["linux"]["gidMappings"] = map;
+    bundle.config["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
+    bundle.write();
+    let root = bundle.state_root();
+    let words = ["--root", root.to_str().unwrap(), "run", "--bundle"];
+    let words = [&words[..], &[bundle.dir().to_str().unwrap(), ID]].concat();
+    let words: Vec<_> = words.iter().map(Into::into).collect();
+    let mut terminal = Terminal::start(bundle.exe(), bundle.dir(), &words);
+    let (code, shown) = terminal.wait_for_exit();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("1000"), "{shown}");
+}

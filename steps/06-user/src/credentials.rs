@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::Result;
 use exec::Channel;
 use kit::{Failure, FailureKind};
+use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use crate::account::{Account, User};
@@ -111,21 +112,33 @@ fn list_for_people(groups: &[Gid]) -> String {
     }
 }
 
-/// Makes the account the owner of the container's terminal. Otherwise it could not open
-/// the terminal by name.
+/// Makes the account the owner of its terminal. Otherwise it could not open the terminal
+/// by name.
+///
+/// Without a terminal of the container's own, that is the one of the caller. runc gives it
+/// away as well, by `create` and `run --detach`. It stays as it is if its owner cannot be
+/// changed: in a user namespace, a terminal of the host may belong to nobody.
 fn chown_terminal(account: &Account) -> Result<()> {
     let streams =
         [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
     let terminal = streams.into_iter().find(|stream| rustix::termios::isatty(stream));
-    terminal.map_or(Ok(()), |terminal| {
+    let Some(terminal) = terminal else { return Ok(()) };
+    let changed =
         kit::call("so that it may open its terminal", "fchown", account.uid, || {
-            rustix::fs::fchown(
-                terminal,
-                Some(rustix::fs::Uid::from_raw(account.uid)),
-                None,
-            )
-        })
-    })
+            let uid = rustix::fs::Uid::from_raw(account.uid);
+            rustix::fs::fchown(terminal, Some(uid), None)
+        });
+    match changed {
+        Err(error)
+            if matches!(
+                kit::errno(&error),
+                Some(Errno::EPERM | Errno::EINVAL | Errno::EROFS)
+            ) =>
+        {
+            Ok(())
+        }
+        changed => changed,
+    }
 }
 
 #[cfg(test)]
