@@ -55,11 +55,10 @@ impl NetDevice {
         let inside = inside.filter(|inside| !inside.is_empty()).unwrap_or(name);
         check_name(name)?;
         check_name(inside)?;
-        let is_template = inside.replacen("%d", "", 1).contains('%');
-        match is_template && inside != name {
-            true => Err(format!("{inside:?}: a name has no % but in one %d")),
-            false => Ok(NetDevice { name: name.into(), inside: inside.into() }),
+        if inside.replacen("%d", "", 1).contains('%') {
+            return Err(format!("{inside:?}: a name has no % but in one %d"));
         }
+        Ok(NetDevice { name: name.into(), inside: inside.into() })
     }
 
     /// Moves the device into the network namespace of a process, with its permanent
@@ -120,8 +119,11 @@ impl Drop for MovedDevice {
         if !self.is_kept
             && let Err(error) = self.move_back()
         {
-            let what = format!("network device {} is not moved back", self.link.name);
-            kit::warn_error(what, &error);
+            let name = &self.link.name;
+            kit::warn_error(
+                format_args!("network device {name} is not moved back"),
+                &error,
+            );
         }
     }
 }
