@@ -14,6 +14,8 @@ mod containerd;
 mod cri;
 #[path = "10_runtime/docker.rs"]
 mod docker;
+#[path = "10_runtime/doctor.rs"]
+mod doctor;
 #[path = "10_runtime/engines.rs"]
 mod engines;
 #[path = "10_runtime/events.rs"]

@@ -3,9 +3,9 @@
 use kiste_tests::{Fixture, help, step};
 
 /// The verbs whose help is recorded besides that of `run`.
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "create", "start", "exec", "state", "kill", "delete", "list", "ps", "pause",
-    "resume", "update", "events", "spec", "features",
+    "resume", "update", "events", "spec", "features", "doctor",
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use kit::doctor::Check;
 
 /// The checks of this step.
 pub fn checks() -> Vec<Check> {
-    vec![rootfs(), pivot()]
+    vec![rootfs(), check_pivot()]
 }
 
 fn rootfs() -> Check {
@@ -20,8 +20,9 @@ fn rootfs() -> Check {
     }
 }
 
-/// pivot_root(2): the kernel's initial rootfs cannot be pivoted away from.
-fn pivot() -> Check {
+/// Checks whether pivot_root(2) works: the kernel's initial rootfs cannot be pivoted
+/// away from.
+pub fn check_pivot() -> Check {
     let mounts = std::fs::read("/proc/self/mounts").unwrap_or_default();
     // The name of a mount point need not be UTF-8.
     let mounts = String::from_utf8_lossy(&mounts);

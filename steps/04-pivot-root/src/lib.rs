@@ -32,7 +32,7 @@ pub use args::{Args, TerminalArgs};
 pub use configured_root::{make_root_read_only, make_workdir};
 pub use device_node::{DeviceNode, DeviceType};
 pub use devices::{default_devices, make_dev_links, make_devices};
-pub use doctor::checks;
+pub use doctor::{check_pivot, checks};
 pub use mount_defaults::{MOUNT_POINTS, mount_defaults, sysfs};
 pub use mounts::mount_entries;
 pub use relay::Relay;

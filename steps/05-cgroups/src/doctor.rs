@@ -11,6 +11,7 @@ use crate::controller::{Controller, Version};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::limits::Limit;
 use crate::placement::SessionBus;
+use crate::scope::manager_cgroup;
 
 /// Runs the checks of this step. The first two describe the host, and the others say
 /// what this caller can use. `bus` leads to the user's systemd.
@@ -48,6 +49,20 @@ pub(crate) fn checks(bus: Option<&SessionBus>) -> Vec<Check> {
         caller.restrict(check_freeze(&hierarchies), freezer(&hierarchies), None),
         caller.restrict(check_kill(&hierarchies), hierarchies.unified(), None),
     ]
+}
+
+/// Checks whether systemd makes cgroups for this caller, on its bus.
+pub fn check_systemd(bus: &SessionBus) -> Check {
+    match manager_cgroup(bus) {
+        Ok(cgroup) => {
+            Check::ok("systemd", format_args!("it makes cgroups below {cgroup:?}"))
+        }
+        Err(error) => Check::missing(
+            "systemd",
+            format_args!("{}: {}", bus.0, kit::Failure::of(&error)),
+            "not needed where the engine's cgroup manager (or driver) is cgroupfs",
+        ),
+    }
 }
 
 /// Returns a check that passes if something was found.

@@ -86,6 +86,7 @@ pub use device_rules::{
     DeviceAccess, DeviceKind, DeviceRule, DeviceRules, DeviceVerdict,
 };
 pub use directory::Directory;
+pub use doctor::check_systemd;
 pub use exec_in::SubCgroup;
 pub use gc::{Collected, gc};
 pub use kit::Size;

@@ -3,6 +3,7 @@
 mod bus;
 mod create;
 mod delete;
+mod doctor;
 mod events;
 mod exec;
 mod features;
@@ -123,6 +124,8 @@ enum Verb {
     Spec(spec::Spec),
     /// Print what this runtime can do, as JSON
     Features(features::Features),
+    /// Check what this runtime needs from the kernel and the host
+    Doctor(doctor::Doctor),
     /// Not supported
     #[command(hide = true)]
     Checkpoint(unsupported::Unsupported),
@@ -168,6 +171,7 @@ impl Verb {
             Verb::Events(verb) => verb.run(global),
             Verb::Spec(verb) => verb.run(),
             Verb::Features(verb) => verb.run(),
+            Verb::Doctor(verb) => verb.run(global),
             Verb::Checkpoint(verb) => verb.run("checkpoint"),
             Verb::Restore(verb) => verb.run("restore"),
         }

@@ -15,6 +15,7 @@ mod bundle;
 mod cli;
 mod console;
 mod create_options;
+mod doctor;
 mod dumpable;
 mod exec_fifo;
 mod hooks;
