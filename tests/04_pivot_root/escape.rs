@@ -144,7 +144,7 @@ fn the_working_directory_is_inside() {
     fixture
         .run(&["-w", "/etc/passwd"], &["pwd"])
         .exits(125)
-        .assert_stderr_contains("hint: -w names a directory");
+        .assert_stderr_contains("hint: the working directory must be one");
 }
 
 #[test]

@@ -118,11 +118,11 @@ pub fn close_other_fds(keep: &[BorrowedFd<'_>]) -> Result<()> {
 fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
     let Some(workdir) = workdir else { return Ok(()) };
     enter(workdir)
-        .hint("-w names a directory that the command can see; make it first, or choose another")?;
+        .hint("the working directory must be one that the command can see: make it first, or choose another")?;
     ensure!(
         is_inside(),
         Failure::new(format_args!(
-            "-w {}: it leads out of the container",
+            "working directory {}: it leads out of the container",
             workdir.display()
         ))
     );
@@ -131,16 +131,21 @@ fn enter_workdir(workdir: Option<&Path>) -> Result<()> {
 
 #[track_caller]
 fn enter(workdir: &Path) -> Result<()> {
-    kit::call("-w: the directory it starts in", "chdir", workdir.display(), || {
+    kit::call("the directory it starts in", "chdir", workdir.display(), || {
         chdir(workdir)
     })
 }
 
 fn set_umask(mask: u32) -> Result<()> {
-    kit::call("--umask", "umask", format_args!("{mask:03o}"), || {
-        umask(Mode::from_bits_truncate(mask));
-        Ok::<_, Errno>(())
-    })
+    kit::call(
+        "the permissions that its new files do not get",
+        "umask",
+        format_args!("{mask:03o}"),
+        || {
+            umask(Mode::from_bits_truncate(mask));
+            Ok::<_, Errno>(())
+        },
+    )
 }
 
 /// Tells whether the working directory is below this process's root directory.
