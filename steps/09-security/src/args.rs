@@ -162,7 +162,7 @@ impl Args {
         if drops_all {
             return added;
         }
-        default_capabilities().difference(dropped).union(added)
+        default_capabilities().difference(dropped) | added
     }
 
     fn has(&self, wanted: &SecurityOpt) -> bool {

@@ -1,5 +1,7 @@
 //! The five capability sets of a process: capabilities(7), "Thread capability sets".
 
+use std::ops::BitOr;
+
 use anyhow::Result;
 use kit::Hint;
 use nix::errno::Errno;
@@ -106,7 +108,7 @@ impl Capabilities {
             self.inheritable.difference(inheritable),
             self.ambient.difference(granted.ambient),
         ];
-        (granted, lost.into_iter().fold(CapabilitySet::EMPTY, CapabilitySet::union))
+        (granted, lost.into_iter().fold(CapabilitySet::EMPTY, BitOr::bitor))
     }
 
     // ANCHOR: drop_bounding_set

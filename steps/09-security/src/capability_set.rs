@@ -1,6 +1,7 @@
 //! Capabilities by name and by number, and sets of them: capabilities(7).
 
 use std::fmt::{self, Display};
+use std::ops::BitOr;
 use std::str::FromStr;
 
 use rustix::io::Errno;
@@ -174,12 +175,6 @@ impl CapabilitySet {
         self == CapabilitySet::EMPTY
     }
 
-    /// Returns the capabilities that are in one of the sets.
-    #[must_use]
-    pub fn union(self, other: CapabilitySet) -> Self {
-        CapabilitySet(self.0 | other.0)
-    }
-
     /// Returns the capabilities that are in both sets.
     #[must_use]
     pub fn intersection(self, other: CapabilitySet) -> Self {
@@ -203,6 +198,15 @@ impl CapabilitySet {
 
     pub(crate) fn from_raw(set: RawSet) -> Self {
         CapabilitySet(set.bits())
+    }
+}
+
+/// The capabilities that are in one of the sets.
+impl BitOr for CapabilitySet {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        CapabilitySet(self.0 | other.0)
     }
 }
 
@@ -266,7 +270,7 @@ mod tests {
             ["CHOWN", "KILL"].map(capability).into_iter().collect();
         assert_eq!(set, CapabilitySet::from_bits(0x21));
         assert_eq!(CapabilitySet::ALL, CapabilitySet::from_bits(0x1ff_ffff_ffff));
-        assert_eq!(set.union(CapabilitySet::from_bits(2)).iter().count(), 3);
+        assert_eq!((set | CapabilitySet::from_bits(2)).iter().count(), 3);
         assert_eq!(set.difference(set), CapabilitySet::EMPTY);
         assert_eq!(CapabilitySet::ALL.intersection(set), set);
     }

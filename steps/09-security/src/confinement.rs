@@ -50,7 +50,7 @@ impl Confinement {
     /// # Errors
     /// The kernel's, from capset(2).
     pub fn after_user_change(&self) -> Result<()> {
-        let permitted = self.capabilities.permitted.union(self.needed_for_filter());
+        let permitted = self.capabilities.permitted | self.needed_for_filter();
         Capabilities { permitted, ..self.capabilities }.set("the command's rights")
     }
 
@@ -80,8 +80,8 @@ impl Confinement {
         let Some(filter) = &self.filter else { return Ok(()) };
         let needed = self.needed_for_filter();
         if !needed.is_empty() {
-            let effective = self.capabilities.effective.union(needed);
-            let permitted = self.capabilities.permitted.union(needed);
+            let effective = self.capabilities.effective | needed;
+            let permitted = self.capabilities.permitted | needed;
             Capabilities { effective, permitted, ..self.capabilities }
                 .set("for the filter, without no_new_privs")?;
         }

@@ -53,7 +53,7 @@ impl Show {
     /// If the file is no profile, or if there is no such system call.
     pub fn run(&self) -> Result<ExitCode> {
         let added: CapabilitySet = self.cap_add.iter().copied().collect();
-        let this = Host::this(default_capabilities().union(added))?;
+        let this = Host::this(default_capabilities() | added)?;
         let arch = self.arch.unwrap_or(this.arch);
         let profile = self.profile(&Host { arch: arch.machine(), ..this })?;
         let filter = compile(&profile)?;
