@@ -40,7 +40,7 @@ pub fn mount_defaults(root: BorrowedFd<'_>, shm_size: Size) -> Result<()> {
 /// When the kernel refuses the mount.
 pub fn sysfs() -> Result<Detached> {
     let attributes = NOSUID_NODEV_NOEXEC | Attributes::MOUNT_ATTR_RDONLY;
-    match Detached::new("sysfs", &[], attributes, "the kernel's devices, to read") {
+    match Detached::new("sysfs", &[], attributes, "the kernel's devices") {
         Err(error) if is_of_other_network(&error)? => hosts_sysfs(),
         made => made,
     }

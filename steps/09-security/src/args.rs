@@ -15,6 +15,7 @@ use crate::confinement::{Confinement, NoNewPrivs};
 use crate::devices::{HostDevice, all_devices};
 use crate::masked_paths::{default_masked_paths, default_readonly_paths};
 use crate::oom_score_adj::OomScoreAdj;
+use crate::process_attributes::ProcessAttributes;
 use crate::rlimits::{Rlimit, refuse_duplicates};
 use crate::seccomp::{self, Filter, Host};
 use crate::security::{DeviceAccessRule, Security, SysfsAccess};
@@ -117,9 +118,12 @@ impl Args {
         };
         Ok(Security {
             confinement,
-            apparmor,
-            rlimits: self.ulimit.clone(),
-            oom_score_adj: self.oom_score_adj,
+            attributes: ProcessAttributes {
+                apparmor,
+                selinux: None,
+                rlimits: self.ulimit.clone(),
+                oom_score_adj: self.oom_score_adj,
+            },
             sysctls: self.sysctl.clone(),
             devices: self.devices()?,
             device_access: match self.privileged {

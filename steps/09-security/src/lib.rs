@@ -20,6 +20,7 @@ mod doctor;
 mod label;
 mod masked_paths;
 mod oom_score_adj;
+mod process_attributes;
 mod procfs;
 mod rlimits;
 pub mod seccomp;
@@ -38,12 +39,12 @@ pub use capability_set::{Capability, CapabilitySet};
 pub use confinement::{Confinement, NoNewPrivs};
 pub use devices::{HostDevice, all_devices};
 pub use doctor::checks;
-pub use label::set_labels;
 pub use masked_paths::{
     default_masked_paths, default_readonly_paths, make_read_only, mask,
 };
 pub use oom_score_adj::OomScoreAdj;
-pub use rlimits::{Rlimit, refuse_duplicates, set_all as set_rlimits};
+pub use process_attributes::ProcessAttributes;
+pub use rlimits::{Rlimit, refuse_duplicates};
 pub use security::{DeviceAccessRule, Security, SysfsAccess};
 pub use selinux::SelinuxLabel;
 pub use sysctls::Sysctl;

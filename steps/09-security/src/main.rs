@@ -144,7 +144,7 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
         .before_start(|child| {
             cgroups::note_first_process(&run_dir, child)?; // 05: for gc
             ids.write(child, base.views())?; // 06: its ids outside
-            security.prepare(child)?; // 09: what only we can give it
+            security.attributes.prepare(child)?; // 09: what only we can give it
             network.plug_in(child) // 08: a cable, from the bridge to it
         })
         .spawn(|parent| {
@@ -163,13 +163,13 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             cgroup.show_in(root.as_fd())?; // 05: /sys/fs/cgroup
             network.mount_etc(root.as_fd())?; // 08: the names on its network
             mount_all(root.as_fd(), &mounts, MissingTarget::Create)?; // 03: its mounts
+            security.protect(root.as_fd())?; // 09: the kernel's files
             terminal.open(root.as_fd(), parent)?; // 04: its own terminal
             // 06: the user that the command runs as
             let account = base.account(args.user.user(), root.as_fd(), &ids)?;
             // 09: and its other groups
             let account =
                 ids.add_groups(account, root.as_fd(), args.security.groups())?;
-            security.protect(root.as_fd())?; // 09: the kernel's files
             // 07: the image's program and variables, then those of every command
             let environment = exec::environment(&names.hostname, account.home());
             let command = base.command(args.command.plan())?.with_defaults(environment);
@@ -177,13 +177,13 @@ fn run(args: &Run) -> kit::Result<ExitCode> {
             root.enter()?; // 04: the host's files are gone
             args.mount.propagation.share()?;
             let command = command.enter_workdir_early(); // 00: where only root may go
-            security.set_apparmor_profile()?; // 09: for the next program
+            security.attributes.apply()?; // 09: its label and its limits
             // 09: the command's rights, and no program's more
             let confinement = security.confinement(account.uid)?;
             confinement.before_user_change()?;
             ids.become_user(&account, parent)?; // 06: becomes that user
             confinement.after_user_change()?; // 09: with its rights
-            let confine = || security.confine(&confinement); // 09: the filter
+            let confine = || confinement.confine(); // 09: the filter
             let before_exec =
                 BeforeExec { confine: Some(&confine), ..BeforeExec::default() };
             // 02: becomes the command

@@ -104,7 +104,7 @@ impl Rlimit {
         )
     }
 
-    /// In the child, last: sets the limit of this process, and of the command.
+    /// In the child: sets the limit of this process, and of the command.
     ///
     /// # Errors
     /// EPERM when the hard limit would be raised; EINVAL for a value that the kernel
@@ -158,14 +158,6 @@ pub fn refuse_duplicates(limits: &[Rlimit]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Sets all limits of this process.
-///
-/// # Errors
-/// As [`Rlimit::set`].
-pub fn set_all(limits: &[Rlimit]) -> Result<()> {
-    limits.iter().try_for_each(|limit| limit.set())
 }
 
 #[cfg(test)]

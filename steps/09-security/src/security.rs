@@ -8,16 +8,12 @@ use cgroups::{DeviceAccess, DeviceRule, DeviceRules, DeviceVerdict};
 use exec::CloneFlags;
 use mount::{AttributeChange, Attributes, Detached, Recursion, inside};
 use nix::errno::Errno;
-use nix::unistd::Pid;
 
-use crate::apparmor::AppArmorProfile;
 use crate::capability_set::CapabilitySet;
 use crate::confinement::Confinement;
 use crate::devices::HostDevice;
-use crate::label::set_labels;
 use crate::masked_paths::{make_read_only, mask};
-use crate::oom_score_adj::OomScoreAdj;
-use crate::rlimits::{self, Rlimit};
+use crate::process_attributes::ProcessAttributes;
 use crate::sysctls::Sysctl;
 
 /// The rights of a container.
@@ -25,12 +21,8 @@ use crate::sysctls::Sysctl;
 pub struct Security {
     /// The rights of the command when it runs as root.
     pub confinement: Confinement,
-    /// Its AppArmor profile.
-    pub apparmor: Option<AppArmorProfile>,
-    /// Its resource limits.
-    pub rlimits: Vec<Rlimit>,
-    /// Its preference when memory runs out.
-    pub oom_score_adj: Option<OomScoreAdj>,
+    /// Its labels, its resource limits, and its preference when memory runs out.
+    pub attributes: ProcessAttributes,
     /// The settings of its namespaces.
     pub sysctls: Vec<Sysctl>,
     /// The host's devices that it has besides those of every container.
@@ -72,16 +64,6 @@ impl Security {
         self.sysctls.iter().try_for_each(|sysctl| sysctl.check(namespaces))
     }
 
-    /// In the parent, while the child waits: makes the settings that only a process
-    /// outside can make.
-    ///
-    /// # Errors
-    /// When the caller may not make them.
-    pub fn prepare(&self, child: Pid) -> Result<()> {
-        self.oom_score_adj.map_or(Ok(()), |score| score.set(child))?;
-        self.rlimits.iter().try_for_each(|limit| limit.allow(child))
-    }
-
     // ANCHOR: device_rules
     /// Returns the rules for its cgroup. CAP_MKNOD is among the default capabilities:
     /// without rules, root inside could make a node of the host's disk, and read it.
@@ -120,15 +102,6 @@ impl Security {
     }
     // ANCHOR_END: protect
 
-    /// In the child, inside the root file system: has the kernel give the next program
-    /// the AppArmor profile.
-    ///
-    /// # Errors
-    /// When no such profile is loaded.
-    pub fn set_apparmor_profile(&self) -> Result<()> {
-        set_labels(self.apparmor.as_ref(), None)
-    }
-
     /// In the child: returns the rights that the command has as this user. Warns of the
     /// capabilities that the caller cannot give.
     ///
@@ -145,15 +118,6 @@ impl Security {
         }
         let capabilities = granted.for_user(uid);
         Ok(Confinement { capabilities, ..self.confinement.clone() })
-    }
-
-    /// In the child, last: limits this process, and the command that it becomes.
-    ///
-    /// # Errors
-    /// As [`Confinement::confine`], and EPERM for a limit that is above the caller's.
-    pub fn confine(&self, confinement: &Confinement) -> Result<()> {
-        rlimits::set_all(&self.rlimits)?;
-        confinement.confine()
     }
 }
 

@@ -104,9 +104,7 @@ impl FinalStage<'_> {
         let command = process.command.clone().with_defaults(environment(self.home));
         let command = command.enter_workdir_early(); // 00: where only root may go
         process.scheduling.apply()?;
-        // 09: the security module's, at the exec
-        security::set_labels(process.apparmor.as_ref(), process.selinux.as_ref())?;
-        security::set_rlimits(&process.rlimits)?; // 09: its limits
+        process.attributes.apply()?; // 09: its labels and its limits
         let rights = &process.confinement;
         let (capabilities, _) = rights.capabilities.granted()?; // if we have them
         let rights = Confinement { capabilities, ..rights.clone() };

@@ -59,7 +59,7 @@ fn started(
         .before_start(|child| {
             note(plan, run_dir, state, child)?; // for later commands
             cgroup.admit(child)?; // 05: in the scope that systemd makes
-            plan.process.prepare(child)?; // 09: what only we may set
+            plan.process.attributes.prepare(child)?; // 09: what only we can set
             namespaces.ids.write(child, [])?; // 06: its ids outside
             files.id_maps.map_as_inside(&files.mounts, child)?; // 06: and of its files
             move_devices(plan, child, &net_devices) // 08: the host's that it gets

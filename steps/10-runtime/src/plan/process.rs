@@ -6,7 +6,6 @@ use std::os::fd::BorrowedFd;
 
 use exec::{CloneFlags, Command};
 use kit::Result;
-use nix::unistd::Pid;
 use oci_spec::runtime::{
     Capability as Name, Linux, LinuxCapabilities, PosixRlimit, Process as Section,
 };
@@ -15,7 +14,7 @@ use rustix::termios::Winsize;
 use security::seccomp::{Filter, Listener};
 use security::{
     AppArmorProfile, Capabilities, CapabilitySet, Confinement, NoNewPrivs, OomScoreAdj,
-    Rlimit, SelinuxLabel, refuse_duplicates,
+    ProcessAttributes, Rlimit, SelinuxLabel, refuse_duplicates,
 };
 use user::Account;
 
@@ -38,14 +37,8 @@ pub(crate) struct Process {
     pub confinement: Confinement,
     /// The listener of that filter.
     pub listener: Option<Listener>,
-    /// Its resource limits.
-    pub rlimits: Vec<Rlimit>,
-    /// The preference of the kernel when memory runs out.
-    pub oom_score_adj: Option<OomScoreAdj>,
-    /// Its AppArmor profile.
-    pub apparmor: Option<AppArmorProfile>,
-    /// Its SELinux label.
-    pub selinux: Option<SelinuxLabel>,
+    /// Its labels, its resource limits, and its preference when memory runs out.
+    pub attributes: ProcessAttributes,
     /// How the kernel schedules it.
     pub scheduling: Scheduling,
 }
@@ -61,19 +54,13 @@ pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
     let (filter, listener) = seccomp::plan(linux.seccomp().as_ref())?;
     let user = section.user();
     let groups = user.additional_gids().clone().unwrap_or_default();
-    let oom_score_adj = section.oom_score_adj().map(|it| OomScoreAdj::new(it.into()));
     Ok(Process {
         command: command(section)?,
         account: Account { groups, ..Account::of_id(user.uid(), user.gid()) },
         terminal: terminal(section),
         confinement: confinement(section, filter)?,
         listener,
-        rlimits: rlimits(section.rlimits().as_deref().unwrap_or_default())?,
-        oom_score_adj: oom_score_adj
-            .transpose()
-            .map_err(|why| invalid(format_args!("process.oomScoreAdj: {why}")))?,
-        apparmor: apparmor(section.apparmor_profile().as_deref())?,
-        selinux: selinux(section.selinux_label().as_deref())?,
+        attributes: attributes(section)?,
         scheduling: scheduling::plan(section, linux)?,
     })
 }
@@ -108,6 +95,18 @@ fn terminal(section: &Section) -> Terminal {
         Some(true) => Terminal::of_size(size),
         _ => Terminal::none(),
     }
+}
+
+fn attributes(section: &Section) -> Result<ProcessAttributes> {
+    let oom_score_adj = section.oom_score_adj().map(|it| OomScoreAdj::new(it.into()));
+    Ok(ProcessAttributes {
+        apparmor: apparmor(section.apparmor_profile().as_deref())?,
+        selinux: selinux(section.selinux_label().as_deref())?,
+        rlimits: rlimits(section.rlimits().as_deref().unwrap_or_default())?,
+        oom_score_adj: oom_score_adj
+            .transpose()
+            .map_err(|why| invalid(format_args!("process.oomScoreAdj: {why}")))?,
+    })
 }
 
 fn confinement(section: &Section, filter: Option<Filter>) -> Result<Confinement> {
@@ -194,14 +193,5 @@ impl Process {
     pub fn make_workdir(&self, root: BorrowedFd<'_>) -> Result<()> {
         let workdir = self.command.workdir.as_deref();
         workdir.map_or(Ok(()), |path| pivot_root::make_workdir(root, path))
-    }
-
-    /// In the parent, while the child waits: sets what the child itself may not.
-    ///
-    /// # Errors
-    /// When the caller may not, either.
-    pub fn prepare(&self, child: Pid) -> Result<()> {
-        self.oom_score_adj.map_or(Ok(()), |it| it.set(child))?;
-        self.rlimits.iter().try_for_each(|limit| limit.allow(child))
     }
 }
