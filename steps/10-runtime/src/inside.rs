@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use cgroups::Cgroup;
-use exec::{BeforeExec, Channel, Command, Gate};
+use exec::{BeforeExec, Channel, CloneFlags, Command, Gate};
 use kit::Result;
 use pid::Pid1;
 use pivot_root::RootView;
@@ -39,6 +39,9 @@ pub(crate) fn become_command(
     mount::bind_sources(&files.mounts)?; // 03: as the caller reaches them
     let view = RootView::open_in_child(&files.rootfs)?; // 04: in the same way
     ids.enter_with(plan.keyring, parent)?; // 06: becomes root of its user namespace
+    if namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
+        network::turn_on_loopback()?; // 08: the engine makes its other links
+    }
     if namespaces.cgroup == CgroupNamespace::New {
         cgroups::unshare_namespace()?; // 05: its view of cgroups
     }

@@ -71,6 +71,17 @@ fn a_namespace_with_a_path_is_joined() {
     }
 }
 
+/// As runc and crun do, although the specification does not ask for it: without an
+/// engine, nobody else would.
+#[test]
+fn a_new_network_namespace_has_its_loopback_link_turned_on() {
+    let script = "cat /sys/class/net/lo/flags";
+    let Some(mut bundle) = Bundle::of_script(script) else { return };
+    let flags = bundle.stdout_of(script);
+    let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).unwrap();
+    assert_eq!(flags & libc::IFF_UP as u32, libc::IFF_UP as u32, "{flags:#x}");
+}
+
 #[test]
 fn a_cgroup_namespace_with_a_path_is_joined() {
     let Some(mut bundle) = waiting() else { return };
