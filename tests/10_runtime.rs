@@ -32,6 +32,8 @@ mod kill;
 mod killed;
 #[path = "10_runtime/log.rs"]
 mod log;
+#[path = "10_runtime/one_telling.rs"]
+mod one_telling;
 #[path = "10_runtime/pause.rs"]
 mod pause;
 #[path = "10_runtime/podman.rs"]

@@ -9,7 +9,7 @@ pub mod bundle;
 #[path = "conformance/cgroups.rs"]
 mod cgroups;
 #[path = "conformance/config.rs"]
-mod config;
+pub mod config;
 #[path = "conformance/console.rs"]
 pub mod console;
 #[path = "conformance/devices.rs"]
