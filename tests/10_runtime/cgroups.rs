@@ -1,6 +1,9 @@
 //! The cgroup of a container: its place, what is in it, and its limits in the kernel's
 //! files.
 
+#[path = "cgroups/systemd.rs"]
+mod systemd;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
