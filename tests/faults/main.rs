@@ -1,6 +1,7 @@
 //! Fault injection: whatever fails, a container starts as requested or not at all, and
 //! leaves nothing on the host.
 
+mod bundle;
 mod calls;
 mod exhaustion;
 mod facts;
@@ -70,7 +71,9 @@ enum Part {
     Long,
 }
 
-const STEPS: [&str; 10] = [
+/// The steps. The second one of step 10 makes the container by `create`, `start` and
+/// `delete`, the first one by `run`.
+const STEPS: [&str; 12] = [
     "00-exec",
     "01-uts",
     "02-pid",
@@ -81,6 +84,8 @@ const STEPS: [&str; 10] = [
     "07-image",
     "08-network",
     "09-security",
+    "10-runtime",
+    "10-runtime-create",
 ];
 
 fn main() -> ExitCode {
@@ -110,7 +115,7 @@ fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe()
         .and_then(std::fs::canonicalize)
         .expect("know where this program is");
-    let program = this.with_file_name(name);
+    let program = this.with_file_name(name.trim_end_matches("-create"));
     assert!(program.exists(), "{}: not built; use tests/faults/run", program.display());
     program
 }
@@ -129,9 +134,13 @@ fn test_step(args: &Args, scenario: &Scenario, report: &mut Report) {
         (Part::Kill, FaultKind::Kill),
         (Part::Signals, FaultKind::Signal),
     ] {
-        if is_selected(part) {
+        // A signal to one of three commands would leave what the one before has made.
+        if is_selected(part) && !(scenario.is_lifecycle() && part == Part::Signals) {
             Injector::of(scenario).inject_at_every_call(kind, extent, report);
         }
+    }
+    if scenario.number() >= 10 {
+        return; // the other parts change the options of `run`
     }
     if is_selected(Part::Exhaustion) {
         exhaustion::exhaust(scenario, report);

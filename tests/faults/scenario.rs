@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use kiste_tests::{Fixture, Ran, Step, World, host};
 
+use crate::bundle;
+
 /// A fixture, from step 8 on in a network of its own, and options that use the features
 /// of the steps so far.
 pub struct Scenario {
@@ -36,6 +38,7 @@ impl Scenario {
         let step = Step::new(name, exe.to_str().expect("a path of text"));
         let number = step.number();
         let kind = match number {
+            10.. => Kind::Fixture(Box::new(Fixture::of(step, &[])?)),
             8.. => Kind::World(Box::new(World::of(step, &[])?)),
             0 => Kind::Fixture(Box::new(Fixture::of(step, &[])?)),
             _ => Kind::Fixture(Box::new(Fixture::of(step, &["root"])?)),
@@ -53,6 +56,12 @@ impl Scenario {
         if number < 4 {
             // The host's root directory may change meanwhile.
             scenario.command[2] = "hostname".into();
+        }
+        if number >= 10 {
+            fs::create_dir(scenario.fixture().dir().join("shared"))
+                .expect("make a directory");
+            bundle::write(scenario.fixture(), SCRIPT);
+            return Some(scenario);
         }
         scenario.options = scenario.options_of(number);
         if number >= 7 {
@@ -130,6 +139,11 @@ impl Scenario {
         self.fixture().step().number()
     }
 
+    /// Returns whether the container is made by `create`, `start` and `delete`.
+    pub fn is_lifecycle(&self) -> bool {
+        self.fixture().step().name() == "10-runtime-create"
+    }
+
     fn network_dir(&self) -> PathBuf {
         self.fixture().dir().join("networks")
     }
@@ -161,6 +175,12 @@ impl Scenario {
 
     /// Returns all words of the command line.
     pub fn words(&self) -> Vec<OsString> {
+        if self.is_lifecycle() {
+            return bundle::words_of_lifecycle(self.fixture());
+        }
+        if self.number() >= 10 {
+            return bundle::words_of_run(self.fixture());
+        }
         let command: Vec<_> = self.command.iter().map(String::as_str).collect();
         self.words_for(&self.options(), &command)
     }
@@ -174,11 +194,16 @@ impl Scenario {
         words
     }
 
-    /// Runs `gc`. None for steps before 5, which leave nothing.
+    /// Runs `gc`, and for step 10 `delete --force`. None for steps before 5, which leave nothing.
     pub fn gc(&self) -> Option<Ran> {
         let (fixture, number) = (self.fixture(), self.number());
         if number < 5 {
             return None;
+        }
+        if number >= 10 {
+            let runs = fixture.run_dirs();
+            let delete = ["--root", text(&runs), "delete", "--force", bundle::ID];
+            return Some(fixture.call(delete));
         }
         let [runs, store, networks] =
             [fixture.run_dirs(), fixture.store(), self.network_dir()];

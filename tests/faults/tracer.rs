@@ -203,7 +203,7 @@ impl Tracer<'_> {
         pending_call: Option<Option<Errno>>,
     ) -> &mut Process {
         let kind = match () {
-            () if pid == self.runtime => "runtime",
+            () if pid == self.runtime || self.is_of_script(pid) => "runtime",
             () if kiste_tests::host::status_field(pid, "NSpid")
                 .split_whitespace()
                 .count()
@@ -223,14 +223,17 @@ impl Tracer<'_> {
         })
     }
 
+    /// Returns whether a shell script has started this process, as one of several
+    /// runtimes.
+    fn is_of_script(&self, pid: Pid) -> bool {
+        !self.processes.contains_key(&self.runtime)
+            && kiste_tests::host::status_field(pid, "PPid") == self.runtime.to_string()
+    }
+
     fn handle_syscall(&mut self, pid: Pid) {
         // Until the runtime is executed, the only process runs sh or nsenter.
         let started = !self.processes.is_empty();
-        if !started
-            || (pid != self.runtime
-                && !self.processes.contains_key(&pid)
-                && !self.runs_runtime(pid))
-        {
+        if !started || (!self.processes.contains_key(&pid) && !self.runs_runtime(pid)) {
             return;
         }
         if !self.processes.contains_key(&pid) {

@@ -206,6 +206,8 @@ impl<'a> Injector<'a> {
         match (injection.fault, ran.command.is_some(), ran.code) {
             (_, true, 0) | (Fault::Kill, _, 137) => {}
             (Fault::Signal, true, 143) => {}
+            // `start` has ended once the container's process may execute the command.
+            (Fault::Kill, false, 0) if self.scenario.is_lifecycle() => {}
             (Fault::Signal, false, 143) if ran.err.contains(INTERRUPTED) => {}
             (Fault::Error(_), false, 0) => {
                 wrong.push("the command did not run, but the exit code is 0".into())
@@ -335,7 +337,7 @@ fn is_exec_or_check(injection: &Injection) -> bool {
 fn names_operation(error: &str) -> bool {
     let line =
         error.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or_default();
-    line.contains("error while loading shared libraries")
+    error.contains("error while loading shared libraries")
         || line
             .rsplit_once(": ")
             .is_some_and(|(what, _reason)| what.contains(['(', '/']))

@@ -10,7 +10,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::file::{if_exists, read_kernel_file};
 
 /// The answer to whether a process runs, or to whether a container is alive. For a
@@ -169,12 +169,16 @@ impl Process {
 /// Checks by kill(2) that no process has this id, because /proc shows none. With the
 /// mount option `hidepid`, /proc hides the processes of other users.
 fn expect_no_process(pid: i32) -> Result<()> {
-    match kill(Pid::from_raw(pid), None) {
-        Err(Errno::ESRCH) => Ok(()),
-        _ => Err(Failure::new(format_args!("/proc does not show process {pid}"))
-            .hint("use sudo, or mount /proc without the option hidepid")
-            .into()),
-    }
+    let found = match kill(Pid::from_raw(pid), None) {
+        Err(Errno::ESRCH) => return Ok(()),
+        Err(errno) => reason(errno),
+        Ok(()) => "it exists".into(),
+    };
+    let what =
+        format!("/proc does not show process {pid}, but kill({pid}, 0) says: {found}");
+    Err(Failure::new(what)
+        .hint("use sudo, or mount /proc without the option hidepid")
+        .into())
 }
 
 #[cfg(test)]

@@ -81,6 +81,20 @@ impl Cgroup {
         Cgroup::open(paths)?.update(resources)
     }
 
+    /// Kills the processes in the cgroup and removes it, and then each cgroup above it
+    /// that was made for it and that nobody uses: also where an earlier removal was
+    /// interrupted.
+    ///
+    /// # Errors
+    /// As [`Cgroup::open`] and [`Cgroup::remove`].
+    pub fn remove_at(paths: &CgroupPaths) -> Result<()> {
+        Cgroup::open(paths)?.remove()?;
+        let planned = paths.with_hierarchies()?.into_iter();
+        planned
+            .map(|(hierarchy, path)| Directory::existing(&hierarchy, path))
+            .try_for_each(|directory| directory.remove_unused_ancestors())
+    }
+
     /// Returns the cgroup that [`Cgroup::admit`] makes.
     fn in_scope(
         planned: Vec<(Hierarchy, PathBuf)>,

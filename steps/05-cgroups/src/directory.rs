@@ -170,7 +170,11 @@ impl Directory {
         self.remove_unused_ancestors()
     }
 
-    fn remove_unused_ancestors(&self) -> Result<()> {
+    /// Removes each ancestor that Kiste made and nobody uses.
+    ///
+    /// # Errors
+    /// As [`parent::remove_unused`].
+    pub(crate) fn remove_unused_ancestors(&self) -> Result<()> {
         parent::remove_unused(
             self.path.parent().unwrap_or(&self.path),
             &self.hierarchy.mount_point,

@@ -11,12 +11,14 @@ use pivot_root::Terminal;
 use user::Keyring;
 
 use crate::bundle::{Bundle, CONFIG};
+use crate::cli::delete::destroy;
 use crate::cli::{Global, listen_fds};
 use crate::create_options::CreateOptions;
 use crate::exec_fifo::ExecFifo;
 use crate::outside;
 use crate::plan::{Plan, files::RootSwitch, plan};
 use crate::process_handles::ProcessHandles;
+use crate::state::Container;
 use crate::sys;
 
 #[derive(clap::Args)]
@@ -71,9 +73,14 @@ impl Create {
             inherited,
             handles: args.handles(),
         };
-        let (child, _) = outside::start(&plan, &run_dir, &options, &global.log())?;
-        child.detach()?;
-        run_dir.leave();
+        let (child, state) = outside::start(&plan, &run_dir, &options, &global.log())?;
+        match child.detach() {
+            Ok(_) => run_dir.leave(),
+            Err(error) => {
+                destroy(&Container::of(state, &run_dir), run_dir, &global.log())?;
+                return Err(error);
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

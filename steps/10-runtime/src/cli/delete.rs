@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use cgroups::Cgroup;
 use kit::{ExplainArgs, Failure, FailureKind, Id, Result, RunDir};
 
 use crate::cli::Global;
@@ -105,9 +106,7 @@ fn kill(container: &Container) -> Result<()> {
 /// When something cannot be removed. Its files then stay, for the next attempt.
 pub(crate) fn destroy(container: &Container, run_dir: RunDir, log: &Log) -> Result<()> {
     let hooks = container.spec().and_then(|spec| Hooks::of(&spec));
-    if let Some(cgroup) = container.cgroup()? {
-        cgroup.remove()?;
-    }
+    Cgroup::remove_at(&container.state.cgroup)?;
     let state = container.state.for_hook(Status::Stopped);
     run_dir.remove();
     match hooks {

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use exec::OnParentDeath;
-use kit::{ExplainArgs, Result, RunDir};
+use exec::{Child, OnParentDeath};
+use kit::{ExplainArgs, Result};
 
 use crate::cli::Global;
 use crate::cli::create::{CreateArgs, inherited};
@@ -11,6 +11,7 @@ use crate::cli::delete::destroy;
 use crate::create_options::CreateOptions;
 use crate::hooks::Point;
 use crate::outside;
+use crate::plan::Plan;
 use crate::state::{Container, State, Status};
 
 #[derive(clap::Args)]
@@ -44,31 +45,24 @@ impl Run {
         let run_dir = args.make_directory(global, &bundle)?;
         let handles = args.handles();
         let options = CreateOptions { gate: None, on_parent_death, inherited, handles };
-        let (mut child, state) =
-            outside::start(&plan, &run_dir, &options, &global.log())?;
-        let started =
-            plan.hooks.run(Point::Poststart, &state.for_hook(Status::Running));
-        if let Err(error) = started {
-            drop(child); // kills it
-            self.end(global, state, run_dir)?;
-            return Err(error);
+        let (child, state) = outside::start(&plan, &run_dir, &options, &global.log())?;
+        let ended = self.follow(child, &plan, &state);
+        match ended {
+            Ok(_) if self.detach || self.keep => run_dir.leave(),
+            _ => destroy(&Container::of(state, &run_dir), run_dir, &global.log())?,
         }
+        ended
+    }
+
+    /// Follows the container to its end, or only until its command runs. After an error
+    /// it is killed.
+    fn follow(&self, mut child: Child, plan: &Plan, state: &State) -> Result<ExitCode> {
+        plan.hooks.run(Point::Poststart, &state.for_hook(Status::Running))?;
         if self.detach {
             child.detach()?;
-            run_dir.leave();
             return Ok(ExitCode::SUCCESS);
         }
         let mut relay = plan.process.terminal.relay(child.descriptor())?;
-        let status = child.wait_at(&mut relay)?;
-        match self.keep {
-            true => run_dir.leave(),
-            false => self.end(global, state, run_dir)?,
-        }
-        Ok(status.into())
-    }
-
-    fn end(&self, global: &Global, state: State, run_dir: RunDir) -> Result<()> {
-        let container = Container { directory: run_dir.path().into(), state };
-        destroy(&container, run_dir, &global.log())
+        Ok(child.wait_at(&mut relay)?.into())
     }
 }

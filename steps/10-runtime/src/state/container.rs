@@ -27,6 +27,11 @@ pub(crate) struct Container {
 }
 
 impl Container {
+    /// Describes a container that this command has made.
+    pub fn of(state: State, run_dir: &RunDir) -> Self {
+        Container { directory: run_dir.path().into(), state }
+    }
+
     /// Finds the container with this id below `root`.
     ///
     /// # Errors
