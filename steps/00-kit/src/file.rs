@@ -23,12 +23,21 @@ use crate::failure::Failure;
 /// # Errors
 /// The kernel's reason of open(2) or read(2).
 pub fn read_kernel_file(path: impl AsRef<Path>) -> io::Result<String> {
+    String::from_utf8(read_kernel_bytes(path)?).map_err(io::Error::other)
+}
+
+/// Reads a file as [`read_kernel_file`] does. The names of files in it, as in
+/// /proc/self/mountinfo, need not be UTF-8.
+///
+/// # Errors
+/// As [`read_kernel_file`].
+pub fn read_kernel_bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
-    let mut text = Vec::new();
+    let mut bytes = Vec::new();
     loop {
-        text.reserve(4096);
-        if read(&file, spare_capacity(&mut text))? == 0 {
-            return String::from_utf8(text).map_err(io::Error::other);
+        bytes.reserve(4096);
+        if read(&file, spare_capacity(&mut bytes))? == 0 {
+            return Ok(bytes);
         }
     }
 }
@@ -61,7 +70,9 @@ pub fn read_document_below(
 }
 
 fn read_whole(file: File, longest: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // With room for one byte more, a single read reaches the end.
+    let expected = file.metadata()?.len().min(longest) + 1;
+    let mut bytes = Vec::with_capacity(expected as usize);
     let size = file.take(longest + 1).read_to_end(&mut bytes)?;
     if size as u64 > longest {
         let why = format!("it is longer than {longest} bytes");

@@ -47,7 +47,7 @@ pub use failure::{
 };
 pub use file::{
     ensure_private, if_exists, is_still_at, open_directory, open_regular,
-    read_document, read_document_below, read_kernel_file,
+    read_document, read_document_below, read_kernel_bytes, read_kernel_file,
 };
 pub use find_program::find_program;
 pub use id::{Id, host_name, random};

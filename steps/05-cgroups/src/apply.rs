@@ -47,12 +47,11 @@ fn goes_first(setting: &Setting) -> bool {
 /// swap together at all times, as version 1 asks for.
 fn order(cgroup: &Directory, resources: &Resources) -> Vec<Limit> {
     let mut limits = resources.limits_in_order();
-    let swap = resources.limits.swap.map(|it| it.total());
-    let now = cgroup.read_number("memory.memsw.limit_in_bytes");
-    let is_raised = match (swap, now) {
-        (Some(Max::At(new)), Some(now)) => new > now,
-        (Some(Max::Unlimited), Some(_)) => true,
-        _ => false,
+    let now = || cgroup.read_number("memory.memsw.limit_in_bytes");
+    let is_raised = match resources.limits.swap.map(|it| it.total()) {
+        Some(Max::At(new)) => now().is_some_and(|now| new > now),
+        Some(Max::Unlimited) => now().is_some(),
+        None => false,
     };
     if is_raised {
         limits.retain(|limit| *limit != Limit::Swap);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use kit::read_kernel_bytes;
 
 use crate::controller::{Controller, Version};
 use crate::mountinfo::{self, Mount};
@@ -57,8 +57,8 @@ impl Hierarchy {
 /// Returns the directory of the cgroup that a process is in, in the unified hierarchy,
 /// or `None` when the process has ended or the directory cannot be seen.
 pub(crate) fn own_path(unified: &Hierarchy, process: i32) -> Option<PathBuf> {
-    let proc_cgroup = fs::read(format!("/proc/{process}/cgroup")).ok()?;
-    let mounts = mountinfo::parse(&fs::read("/proc/self/mountinfo").ok()?);
+    let proc_cgroup = read_kernel_bytes(format!("/proc/{process}/cgroup")).ok()?;
+    let mounts = mountinfo::parse(&read_kernel_bytes("/proc/self/mountinfo").ok()?);
     let mount = mounts.iter().find(|it| it.mount_point == unified.mount_point)?;
     Hierarchy::of(mount, &proc_cgroup).own
 }
@@ -100,7 +100,8 @@ impl Hierarchies {
     /// # Errors
     /// When /proc is not mounted, or a file in it or a mount point cannot be read.
     pub(crate) fn detect_all() -> Result<Self> {
-        let read = |path| fs::read(path).with_context(|| format!("read {path}"));
+        let read =
+            |path| read_kernel_bytes(path).with_context(|| format!("read {path}"));
         let mut mounts = Vec::new();
         for mount in mountinfo::parse(&read("/proc/self/mountinfo")?) {
             if mount.is_visible()? {

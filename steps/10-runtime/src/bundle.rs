@@ -1,14 +1,11 @@
 //! A bundle: a directory with a config.json and, mostly, the root file system. See
 //! <https://github.com/opencontainers/runtime-spec/blob/main/bundle.md>
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use kit::{Context, Hint, Result};
-use oci_spec::runtime::{Process, Spec};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
+use crate::config::{Config, Process};
 use crate::invalid::invalid;
 use crate::log::Log;
 use crate::required;
@@ -25,7 +22,7 @@ pub(crate) struct Bundle {
     /// The directory: an absolute path.
     pub directory: PathBuf,
     /// The configuration.
-    pub spec: Spec,
+    pub config: Config,
     /// The configuration as it was read.
     pub text: Vec<u8>,
 }
@@ -43,11 +40,11 @@ impl Bundle {
             .hint("--bundle names a directory with a config.json")?;
         let path = directory.join(CONFIG);
         let text = read(&path).hint("`10-runtime spec` writes one")?;
-        let spec = parse(&text, log).with_context(|| path.display().to_string())?;
-        required::check(&serde_json::from_slice(&text)?)?;
-        check_version(&spec)?;
-        check_annotations(&spec)?;
-        Ok(Bundle { directory, spec, text })
+        let config =
+            parse_complete(&text, log).with_context(|| path.display().to_string())?;
+        check_version(&config)?;
+        check_annotations(&config)?;
+        Ok(Bundle { directory, config, text })
     }
 }
 
@@ -57,12 +54,22 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     read.with_context(|| format!("read {}", path.display()))
 }
 
+/// Parses a config.json that has every required property.
+fn parse_complete(text: &[u8], log: &Log) -> Result<Config> {
+    required::check(&serde_json::from_slice(text)?)?;
+    parse(text, log)
+}
+
 /// Parses a config.json. Unknown properties are ignored.
 ///
 /// # Errors
 /// When it is no JSON, or a value is invalid.
-pub(crate) fn parse(text: &[u8], log: &Log) -> Result<Spec> {
-    parse_leniently(text, "/process", log)
+pub(crate) fn parse(text: &[u8], log: &Log) -> Result<Config> {
+    let mut config: Config = serde_json::from_slice(text)?;
+    if let Some(process) = &mut config.process {
+        process.leave_out_unknown_capabilities(log);
+    }
+    Ok(config)
 }
 
 /// Parses the section `process`, as [`parse`] does.
@@ -70,67 +77,16 @@ pub(crate) fn parse(text: &[u8], log: &Log) -> Result<Spec> {
 /// # Errors
 /// As [`parse`], and when a required property is missing.
 pub(crate) fn parse_process(text: &[u8], log: &Log) -> Result<Process> {
-    let process = parse_leniently(text, "", log)?;
     required::check_process(serde_json::from_slice(text)?)?;
+    let mut process: Process = serde_json::from_slice(text)?;
+    process.leave_out_unknown_capabilities(log);
     Ok(process)
-}
-
-/// Parses a document in which `process` is at this place. If a value is unknown, tries
-/// again without what a newer specification may have.
-fn parse_leniently<T: DeserializeOwned>(
-    text: &[u8],
-    process: &str,
-    log: &Log,
-) -> Result<T> {
-    let error = match serde_json::from_slice(text) {
-        Ok(parsed) => return Ok(parsed),
-        Err(error) => error,
-    };
-    let mut document: Value = serde_json::from_slice(text)?;
-    let Some(process) = document.pointer_mut(process) else { return Err(error.into()) };
-    // Not by an index, which would add what is not there.
-    if let Some(sets) = process.get_mut("capabilities") {
-        drop_unknown_capabilities(sets, log);
-    }
-    process.pointer_mut("/scheduler/flags").into_iter().for_each(spell_flags);
-    Ok(serde_json::from_value(document)?)
-}
-
-/// Takes out the capabilities that nobody knows:
-/// <https://github.com/opencontainers/runtime-spec/blob/main/config.md#linux-process>
-fn drop_unknown_capabilities(sets: &mut Value, log: &Log) {
-    let mut unknown = BTreeSet::new();
-    for set in sets.as_object_mut().into_iter().flat_map(|sets| sets.values_mut()) {
-        let Some(names) = set.as_array_mut() else { continue };
-        names.retain(|name| {
-            let Some(name) = name.as_str() else { return true };
-            let is_known = name.parse::<security::Capability>().is_ok();
-            if !is_known {
-                unknown.insert(name.to_owned());
-            }
-            is_known
-        });
-    }
-    for name in unknown {
-        log.warn(&format!("process.capabilities: {name:?} is unknown, and left out"));
-    }
-}
-
-/// Spells the flags of the scheduler as the parser expects them.
-fn spell_flags(flags: &mut Value) {
-    for flag in flags.as_array_mut().into_iter().flatten() {
-        match flag.as_str() {
-            Some("SCHED_FLAG_RESET_ON_FORK") => *flag = "SCHED_RESET_ON_FORK".into(),
-            Some("SCHED_FLAG_DL_OVERRUN") => *flag = "SCHED_FLAG_D_L_OVERRUN".into(),
-            _ => {}
-        }
-    }
 }
 
 /// Refuses a configuration of another major version, or of something that is no
 /// version: <https://semver.org>.
-fn check_version(spec: &Spec) -> Result<()> {
-    let version = spec.version();
+fn check_version(config: &Config) -> Result<()> {
+    let version = &config.oci_version;
     let core = version.split(['-', '+']).next().unwrap_or_default();
     let is_number = |text: &str| {
         let is_padded = text.len() > 1 && text.starts_with('0');
@@ -147,8 +103,8 @@ fn check_version(spec: &Spec) -> Result<()> {
 
 /// Refuses an annotation without a name:
 /// <https://github.com/opencontainers/runtime-spec/blob/main/config.md#annotations>
-fn check_annotations(spec: &Spec) -> Result<()> {
-    match spec.annotations().as_ref().is_some_and(|all| all.contains_key("")) {
+fn check_annotations(config: &Config) -> Result<()> {
+    match config.annotations.as_ref().is_some_and(|all| all.contains_key("")) {
         true => Err(invalid("annotations: a key is empty")),
         false => Ok(()),
     }
@@ -160,20 +116,14 @@ mod tests {
 
     #[test]
     fn an_unknown_capability_is_left_out_and_an_unknown_property_ignored() {
-        let text = br#"{"ociVersion": "1.3.0", "future": 1, "process": {
-            "cwd": "/", "user": {"uid": 0, "gid": 0},
-            "capabilities": {"bounding": ["CAP_CHOWN", "CAP_FUTURE"]},
-            "scheduler": {"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
+        let text = br#"{"ociVersion": "1.3.0", "future": 1, "root": {"path": "/"}, "process": {
+            "cwd": "/", "user": {"uid": 0, "gid": 0}, "future": {"a": []},
+            "capabilities": {"bounding": ["CAP_CHOWN", "CAP_FUTURE"]}
         }}"#;
-        let spec =
-            parse(text, &Log { file: Some("/dev/null".into()), ..Log::default() });
-        let process = spec.unwrap().process().clone().unwrap();
-        let bounding = process.capabilities().clone().unwrap().bounding().clone();
-        assert_eq!(bounding.unwrap().len(), 1);
-        assert_eq!(
-            process.scheduler().clone().unwrap().flags().clone().unwrap().len(),
-            1
-        );
+        let log = Log { file: Some("/dev/null".into()), ..Log::default() };
+        let process = parse(text, &log).unwrap().process.unwrap();
+        let bounding = process.capabilities.unwrap().bounding;
+        assert_eq!(bounding.unwrap(), ["CAP_CHOWN"]);
     }
 
     #[test]
@@ -181,8 +131,8 @@ mod tests {
         for text in [
             "",
             "{",
-            r#"{"ociVersion": 1}"#,
-            r#"{"linux": {"namespaces": [{"type": "x"}]}}"#,
+            r#"{"ociVersion": 1, "root": {"path": "/"}}"#,
+            r#"{"ociVersion": "1.3.0", "root": {"path": "/"}, "linux": {"namespaces": [{"type": "x"}]}}"#,
         ] {
             assert!(parse(text.as_bytes(), &Log::default()).is_err(), "{text}");
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kit::interrupt::Wait;
 use kit::{Context, Failure, Result};
-use oci_spec::runtime::{Hook, Hooks as Section, Spec};
+use oci_spec::runtime::{Hook, Hooks as Section};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{PidfdFlags, pidfd_open};
 
@@ -66,8 +66,8 @@ impl Hooks {
     ///
     /// # Errors
     /// When the path of one is not absolute, or its timeout is not greater than 0.
-    pub fn of(spec: &Spec) -> Result<Self> {
-        let hooks = Hooks(spec.hooks().clone().unwrap_or_default());
+    pub fn of(section: Option<&Section>) -> Result<Self> {
+        let hooks = Hooks(section.cloned().unwrap_or_default());
         for point in Point::ALL {
             for hook in hooks.at(point) {
                 let (name, path) = (point.name(), hook.path().display());
@@ -203,8 +203,7 @@ mod tests {
     use super::*;
 
     fn hooks(json: &str) -> Result<Hooks> {
-        let spec = format!(r#"{{"ociVersion": "1.0.0", "hooks": {json}}}"#);
-        Hooks::of(&serde_json::from_str(&spec).unwrap())
+        Hooks::of(Some(&serde_json::from_str(json).unwrap()))
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! In reading order:
 //!
-//! - `bundle`: a directory with a config.json. `plan` makes a [`Plan`] of it: plain
+//! - `bundle`: a directory with a config.json, and `config`, what is read of it. `plan` makes a [`Plan`] of it: plain
 //!   values of the rooms below.
 //! - `outside` and `inside`: the start of a container, told once. Every command that
 //!   starts a process goes through them.
@@ -13,6 +13,7 @@
 
 mod bundle;
 mod cli;
+mod config;
 mod console;
 mod create_options;
 mod doctor;

@@ -19,12 +19,13 @@ use std::path::PathBuf;
 use cgroups::{CgroupPaths, Resources};
 use kit::{Hint, Id, Result};
 use network::NetDevice;
-use oci_spec::runtime::{Linux, Spec};
+use oci_spec::runtime::Linux;
 use security::Sysctl;
 use user::Keyring;
 use uts::HostName;
 
 use crate::bundle::Bundle;
+use crate::config::Config;
 use crate::hooks::Hooks;
 use crate::invalid::invalid;
 
@@ -68,24 +69,19 @@ pub(crate) fn plan(
     keyring: Keyring,
     manager: CgroupManager,
 ) -> Result<Plan> {
-    let spec = &bundle.spec;
-    let linux = spec.linux().clone().unwrap_or_default();
+    let config = &bundle.config;
+    let linux = config.linux.clone().unwrap_or_default();
     refuse_unsupported(&linux)?;
-    let process = process(spec, &linux)?;
-    let namespaces = namespaces::plan(&linux, &user::helpers())?;
-    let hostname = name("hostname", spec.hostname().as_deref(), &namespaces)?;
-    let domainname = name("domainname", spec.domainname().as_deref(), &namespaces)?;
-    let files = Files::plan(spec, &linux, &bundle.directory, &namespaces)?;
+    let process = process(config, &linux)?;
+    let namespaces = namespaces::plan(&linux, user::helpers)?;
+    let hostname = name("hostname", config.hostname.as_deref(), &namespaces)?;
+    let domainname = name("domainname", config.domainname.as_deref(), &namespaces)?;
+    let files = Files::plan(config, &linux, &bundle.directory, &namespaces)?;
     let resources = resources::plan(linux.resources().as_ref())?;
     Ok(Plan {
         id: id.clone(),
-        oci_version: spec.version().clone(),
-        annotations: spec
-            .annotations()
-            .clone()
-            .unwrap_or_default()
-            .into_iter()
-            .collect(),
+        oci_version: config.oci_version.clone(),
+        annotations: config.annotations.clone().unwrap_or_default(),
         bundle: bundle.directory.clone(),
         created: jiff::Timestamp::now().to_string(),
         files,
@@ -95,12 +91,12 @@ pub(crate) fn plan(
         hostname,
         domainname,
         keyring,
-        cgroup: cgroup::plan(spec, &linux, id.as_str(), manager, &resources)?,
+        cgroup: cgroup::plan(config, &linux, id.as_str(), manager, &resources)?,
         resources,
         process,
         masked_paths: paths("maskedPaths", linux.masked_paths())?,
         readonly_paths: paths("readonlyPaths", linux.readonly_paths())?,
-        hooks: Hooks::of(spec)?,
+        hooks: Hooks::of(config.hooks.as_ref())?,
     })
 }
 
@@ -116,8 +112,8 @@ fn refuse_unsupported(linux: &Linux) -> Result<()> {
 }
 
 /// Makes the plan of the container's own process.
-pub(crate) fn process(spec: &Spec, linux: &Linux) -> Result<Process> {
-    let Some(process) = spec.process() else {
+pub(crate) fn process(config: &Config, linux: &Linux) -> Result<Process> {
+    let Some(process) = &config.process else {
         return Err(invalid("process: config.json has none"));
     };
     process::plan(process, linux)

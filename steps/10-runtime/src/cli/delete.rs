@@ -105,7 +105,7 @@ fn kill(container: &Container) -> Result<()> {
 /// # Errors
 /// When something cannot be removed. Its files then stay, for the next attempt.
 pub(crate) fn destroy(container: &Container, run_dir: RunDir, log: &Log) -> Result<()> {
-    let hooks = container.spec().and_then(|spec| Hooks::of(&spec));
+    let hooks = container.config().and_then(|config| Hooks::of(config.hooks.as_ref()));
     Cgroup::remove_at(&container.state.cgroup)?;
     let state = container.state.for_hook(Status::Stopped);
     run_dir.remove();

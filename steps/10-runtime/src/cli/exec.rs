@@ -57,7 +57,7 @@ impl Exec {
         self.check_status(&container)?;
         let Some(init) = container.init()? else { return Err(not_running()) };
         let process =
-            self.options.plan(&container.spec()?, &self.command, &global.log())?;
+            self.options.plan(&container.config()?, &self.command, &global.log())?;
         let on_parent_death = match self.detach {
             true => OnParentDeath::KeepRunning,
             false => OnParentDeath::Kill,

@@ -133,14 +133,14 @@ fn without_root(spec: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn the_examples_are_valid_and_for_a_terminal() {
         let mut example = example();
         for _ in 0..2 {
-            let spec: oci_spec::runtime::Spec =
-                serde_json::from_value(example.clone()).unwrap();
-            assert_eq!(spec.process().as_ref().unwrap().terminal(), Some(true));
+            let config: Config = serde_json::from_value(example.clone()).unwrap();
+            assert_eq!(config.process.unwrap().terminal, Some(true));
             without_root(&mut example);
         }
     }

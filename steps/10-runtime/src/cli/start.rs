@@ -48,7 +48,7 @@ impl Start {
             destroy(&container, run_dir, &global.log())?;
             return Err(error);
         }
-        let hooks = Hooks::of(&container.spec()?)?;
+        let hooks = Hooks::of(container.config()?.hooks.as_ref())?;
         let state = container.state.for_hook(Status::Running);
         if let Err(error) = hooks.run(Point::Poststart, &state) {
             init.kill()?;

@@ -174,8 +174,8 @@ fn before(container: &Container) -> Result<Value> {
         return serde_json::from_slice(&text)
             .with_context(|| path.display().to_string());
     }
-    let spec = container.spec()?;
-    let resources = spec.linux().as_ref().and_then(|it| it.resources().clone());
+    let linux = container.config()?.linux;
+    let resources = linux.as_ref().and_then(|it| it.resources().clone());
     Ok(serde_json::to_value(resources.unwrap_or_default())?)
 }
 

@@ -3,8 +3,10 @@
 
 use cgroups::{CgroupLocation, CgroupPaths, Resources, SessionBus, SystemdUnit};
 use kit::Result;
-use oci_spec::runtime::{Linux, Spec};
+use oci_spec::runtime::Linux;
 use rustix::process::geteuid;
+
+use crate::config::Config;
 
 /// The program that makes the cgroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub(crate) enum CgroupManager {
 /// When a controller that a limit needs is missing, or not delegated to the user; when
 /// systemd is asked for and does not answer.
 pub(crate) fn plan(
-    spec: &Spec,
+    config: &Config,
     linux: &Linux,
     id: &str,
     manager: CgroupManager,
@@ -33,18 +35,23 @@ pub(crate) fn plan(
             CgroupLocation::new(linux.cgroups_path().as_deref(), id)
         }
         CgroupManager::Systemd(bus) => {
-            CgroupLocation::Systemd(unit(spec, linux, id, bus)?)
+            CgroupLocation::Systemd(unit(config, linux, id, bus)?)
         }
     };
     CgroupPaths::plan(&location, resources)
 }
 
 /// Makes the unit from `cgroupsPath` and the annotations `org.systemd.property.*`.
-fn unit(spec: &Spec, linux: &Linux, id: &str, bus: SessionBus) -> Result<SystemdUnit> {
+fn unit(
+    config: &Config,
+    linux: &Linux,
+    id: &str,
+    bus: SessionBus,
+) -> Result<SystemdUnit> {
     let path = linux.cgroups_path().as_deref().and_then(|path| path.to_str());
     let slice = if geteuid().is_root() { "system.slice" } else { "user.slice" };
     let mut unit = SystemdUnit::new(bus, path, id, slice)?;
-    let annotations = spec.annotations().iter().flatten();
+    let annotations = config.annotations.iter().flatten();
     unit.add_annotations(annotations.map(|(key, value)| (&**key, &**value)))?;
     Ok(unit)
 }

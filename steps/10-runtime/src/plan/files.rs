@@ -8,10 +8,11 @@ use exec::CloneFlags;
 use kit::Result;
 use mount::inside::TargetKind;
 use mount::{Cover, Entry, ReadOnlyLater};
-use oci_spec::runtime::{Linux, Spec};
+use oci_spec::runtime::Linux;
 use pivot_root::{Access, DeviceNode, Root, RootPropagation, RootView, Rootfs};
 use user::Ids;
 
+use crate::config::Config;
 use crate::plan::id_maps::IdMaps;
 use crate::plan::{CgroupNamespace, Namespaces, devices, invalid, mounts, root};
 
@@ -50,7 +51,7 @@ impl Files {
     /// When a section is invalid, a source is missing, or the mounts would be the
     /// host's.
     pub fn plan(
-        spec: &Spec,
+        config: &Config,
         linux: &Linux,
         bundle: &Path,
         namespaces: &Namespaces,
@@ -62,11 +63,11 @@ impl Files {
         }
         root::check_mount_label(linux)?;
         let propagation = root::propagation(linux)?;
-        let mounts = spec.mounts().as_deref().unwrap_or_default();
+        let mounts = config.mounts.as_deref().unwrap_or_default();
         let mut entries = mounts::mounts(mounts, bundle, propagation.of_sources())?;
         let nodes = linux.devices().as_deref().unwrap_or_default();
         Ok(Files {
-            rootfs: root::rootfs(spec, bundle)?,
+            rootfs: root::rootfs(&config.root, bundle)?,
             id_maps: IdMaps::plan(mounts, &mut entries, namespaces)?,
             devices: devices::devices(nodes, &entries)?,
             propagation,

@@ -75,7 +75,16 @@ impl Namespaces {
     }
 }
 
-pub(crate) fn plan(linux: &Linux, helpers: &Helpers) -> Result<Namespaces> {
+/// Plans the namespaces. `helpers` finds the programs that write the id maps of a new
+/// user namespace.
+///
+/// # Errors
+/// When a namespace is listed twice, a path leads to none of its kind, or an id map or
+/// a clock is invalid.
+pub(crate) fn plan(
+    linux: &Linux,
+    helpers: impl FnOnce() -> Helpers,
+) -> Result<Namespaces> {
     let listed = linux.namespaces().as_deref().unwrap_or_default();
     let (mut new, mut joined) = (CloneFlags::empty(), Vec::new());
     let mut seen = CloneFlags::empty();
@@ -166,14 +175,14 @@ fn ids(
     linux: &Linux,
     new: CloneFlags,
     joined: &[Namespace],
-    helpers: &Helpers,
+    helpers: impl FnOnce() -> Helpers,
 ) -> Result<Ids> {
     let maps = |maps: &Option<Vec<LinuxIdMapping>>| maps.clone().unwrap_or_default();
     let (uids, gids) = (maps(linux.uid_mappings()), maps(linux.gid_mappings()));
     let is_user = |it: &Namespace| it.kinds.contains(CloneFlags::CLONE_NEWUSER);
     if new.contains(CloneFlags::CLONE_NEWUSER) {
         let (uids, gids) = (map("uidMappings", &uids)?, map("gidMappings", &gids)?);
-        Ok(Ids::mapped(uids, gids, helpers))
+        Ok(Ids::mapped(uids, gids, &helpers()))
     } else if joined.iter().any(is_user) || rustix::process::geteuid().is_root() {
         Ok(Ids::of_host())
     } else {

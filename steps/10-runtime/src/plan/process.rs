@@ -1,14 +1,11 @@
 //! The section `process`:
 //! <https://github.com/opencontainers/runtime-spec/blob/main/config.md#process>
 
-use std::collections::HashSet;
 use std::os::fd::BorrowedFd;
 
 use exec::{CloneFlags, Command};
 use kit::Result;
-use oci_spec::runtime::{
-    Capability as Name, Linux, LinuxCapabilities, PosixRlimit, Process as Section,
-};
+use oci_spec::runtime::Linux;
 use pivot_root::Terminal;
 use rustix::termios::Winsize;
 use security::seccomp::{Filter, Listener};
@@ -18,6 +15,7 @@ use security::{
 };
 use user::Account;
 
+use crate::config::{self, Process as Section};
 use crate::invalid::invalid;
 use crate::log::Log;
 use crate::plan::namespaces::Namespaces;
@@ -52,11 +50,11 @@ const UMASK: u32 = 0o022;
 /// When a value is invalid.
 pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
     let (filter, listener) = seccomp::plan(linux.seccomp().as_ref())?;
-    let user = section.user();
-    let groups = user.additional_gids().clone().unwrap_or_default();
+    let user = &section.user;
+    let groups = user.additional_gids.clone().unwrap_or_default();
     Ok(Process {
         command: command(section)?,
-        account: Account { groups, ..Account::of_id(user.uid(), user.gid()) },
+        account: Account { groups, ..Account::of_id(user.uid, user.gid) },
         terminal: terminal(section),
         confinement: confinement(section, filter)?,
         listener,
@@ -66,43 +64,43 @@ pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Process> {
 }
 
 fn command(section: &Section) -> Result<Command> {
-    let argv = section.args().clone().unwrap_or_default();
+    let argv = section.args.clone().unwrap_or_default();
     if argv.is_empty() {
         return Err(invalid("process.args: there is no command"));
     }
-    if !section.cwd().is_absolute() {
-        let cwd = section.cwd();
+    if !section.cwd.is_absolute() {
+        let cwd = &section.cwd;
         return Err(invalid(format_args!(
             "process.cwd {cwd:?}: it must be an absolute path"
         )));
     }
     Ok(Command {
         argv: argv.into_iter().map(Into::into).collect(),
-        env: section.env().iter().flatten().map(Into::into).collect(),
-        workdir: Some(section.cwd().clone()),
-        umask: Some(section.user().umask().unwrap_or(UMASK)),
+        env: section.env.iter().flatten().map(Into::into).collect(),
+        workdir: Some(section.cwd.clone()),
+        umask: Some(section.user.umask.unwrap_or(UMASK)),
     })
 }
 
 fn terminal(section: &Section) -> Terminal {
-    let size = section.console_size().as_ref().map(|size| Winsize {
-        ws_row: size.height() as u16,
-        ws_col: size.width() as u16,
+    let size = section.console_size.map(|size| Winsize {
+        ws_row: size.height as u16,
+        ws_col: size.width as u16,
         ws_xpixel: 0,
         ws_ypixel: 0,
     });
-    match section.terminal() {
+    match section.terminal {
         Some(true) => Terminal::of_size(size),
         _ => Terminal::none(),
     }
 }
 
 fn attributes(section: &Section) -> Result<ProcessAttributes> {
-    let oom_score_adj = section.oom_score_adj().map(|it| OomScoreAdj::new(it.into()));
+    let oom_score_adj = section.oom_score_adj.map(|it| OomScoreAdj::new(it.into()));
     Ok(ProcessAttributes {
-        apparmor: apparmor(section.apparmor_profile().as_deref())?,
-        selinux: selinux(section.selinux_label().as_deref())?,
-        rlimits: rlimits(section.rlimits().as_deref().unwrap_or_default())?,
+        apparmor: apparmor(section.apparmor_profile.as_deref())?,
+        selinux: selinux(section.selinux_label.as_deref())?,
+        rlimits: rlimits(section.rlimits.as_deref().unwrap_or_default())?,
         oom_score_adj: oom_score_adj
             .transpose()
             .map_err(|why| invalid(format_args!("process.oomScoreAdj: {why}")))?,
@@ -110,36 +108,34 @@ fn attributes(section: &Section) -> Result<ProcessAttributes> {
 }
 
 fn confinement(section: &Section, filter: Option<Filter>) -> Result<Confinement> {
-    let no_new_privs = match section.no_new_privileges() {
+    let no_new_privs = match section.no_new_privileges {
         Some(true) => NoNewPrivs::Set,
         _ => NoNewPrivs::Unset,
     };
-    let capabilities = section.capabilities().as_ref();
+    let capabilities = section.capabilities.as_ref();
     let capabilities = capabilities.map(capability_sets).transpose()?;
     let capabilities = capabilities.unwrap_or_default();
     Ok(Confinement { capabilities, no_new_privs, filter })
 }
 
 /// Returns the five sets. A set that config.json does not have is empty.
-fn capability_sets(section: &LinuxCapabilities) -> Result<Capabilities> {
+fn capability_sets(section: &config::Capabilities) -> Result<Capabilities> {
     Ok(Capabilities {
-        bounding: capability_set(section.bounding())?,
-        effective: capability_set(section.effective())?,
-        permitted: capability_set(section.permitted())?,
-        inheritable: capability_set(section.inheritable())?,
-        ambient: capability_set(section.ambient())?,
+        bounding: capability_set(&section.bounding)?,
+        effective: capability_set(&section.effective)?,
+        permitted: capability_set(&section.permitted)?,
+        inheritable: capability_set(&section.inheritable)?,
+        ambient: capability_set(&section.ambient)?,
     })
 }
 
-fn capability_set(names: &Option<HashSet<Name>>) -> Result<CapabilitySet> {
-    let names = names.iter().flatten();
-    let parsed = names.map(|name| name.to_string().parse().map_err(invalid));
-    parsed.collect()
+fn capability_set(names: &Option<Vec<String>>) -> Result<CapabilitySet> {
+    names.iter().flatten().map(|name| name.parse().map_err(invalid)).collect()
 }
 
-fn rlimits(section: &[PosixRlimit]) -> Result<Vec<Rlimit>> {
-    let limit = |it: &PosixRlimit| {
-        Rlimit::new(&it.typ().to_string(), it.soft(), it.hard())
+fn rlimits(section: &[config::Rlimit]) -> Result<Vec<Rlimit>> {
+    let limit = |it: &config::Rlimit| {
+        Rlimit::new(&it.kind, it.soft, it.hard)
             .map_err(|why| invalid(format_args!("process.rlimits: {why}")))
     };
     let limits = section.iter().map(limit).collect::<Result<Vec<_>>>()?;

@@ -4,29 +4,28 @@
 use std::path::Path;
 
 use anyhow::Result;
-use oci_spec::runtime::{Linux, Spec};
+use oci_spec::runtime::Linux;
 use pivot_root::{Access, RootPropagation, Rootfs};
 
+use crate::config;
 use crate::invalid::invalid;
 
 /// Plans the root file system. A relative path counts from the bundle.
 ///
 /// # Errors
 /// When config.json names none, or none that is a directory.
-pub(crate) fn rootfs(spec: &Spec, bundle: &Path) -> Result<Rootfs> {
-    let Some(root) =
-        spec.root().as_ref().filter(|it| !it.path().as_os_str().is_empty())
-    else {
+pub(crate) fn rootfs(root: &config::Root, bundle: &Path) -> Result<Rootfs> {
+    if root.path.as_os_str().is_empty() {
         return Err(invalid("config.json: root.path is missing"));
-    };
-    let path = bundle.join(root.path());
+    }
+    let path = bundle.join(&root.path);
     if !path.is_dir() {
         let path = path.display();
         return Err(invalid(format_args!(
             "config.json: root.path: {path} is no directory"
         )));
     }
-    let access = match root.readonly() {
+    let access = match root.readonly {
         Some(true) => Access::ReadOnly,
         _ => Access::ReadWrite,
     };
@@ -70,10 +69,8 @@ mod tests {
         let bundle = tempfile::tempdir().unwrap();
         std::fs::create_dir(bundle.path().join("rootfs")).unwrap();
         std::fs::write(bundle.path().join("file"), "").unwrap();
-        let planned = |root: &str| {
-            let json = format!(r#"{{"ociVersion": "1.0.2", "root": {root}}}"#);
-            rootfs(&serde_json::from_str(&json).unwrap(), bundle.path())
-        };
+        let planned =
+            |root: &str| rootfs(&serde_json::from_str(root).unwrap(), bundle.path());
         let expected =
             Rootfs { path: bundle.path().join("rootfs"), access: Access::ReadOnly };
         let root = r#"{"path": "rootfs", "readonly": true}"#;

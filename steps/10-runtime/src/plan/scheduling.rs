@@ -7,12 +7,12 @@ use kit::{Hint, Result};
 use nix::errno::Errno;
 use oci_spec::runtime::{
     IOPriorityClass as Class, Linux, LinuxIOPriority, LinuxMemoryPolicy,
-    LinuxPersonality, LinuxPersonalityDomain as Domain, LinuxSchedulerFlag as Flag,
-    LinuxSchedulerPolicy as Policy, MemoryPolicyFlagType as NodeFlag,
-    MemoryPolicyModeType as Mode, Process as Section, Scheduler,
+    LinuxPersonality, LinuxPersonalityDomain as Domain,
+    MemoryPolicyFlagType as NodeFlag, MemoryPolicyModeType as Mode,
 };
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::config::{Process as Section, Scheduler};
 use crate::invalid::invalid;
 use crate::sys::{self, SchedulingAttributes};
 
@@ -34,49 +34,64 @@ struct MemoryPolicy {
 }
 
 pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Scheduling> {
-    let affinity = section.exec_cpu_affinity().as_ref();
-    let initial = affinity.and_then(|it| it.initial().as_deref());
-    let last = affinity.and_then(|it| it.cpu_affinity_final().as_deref());
+    let affinity = section.exec_cpu_affinity.clone().unwrap_or_default();
+    let cpus = |list: Option<String>| {
+        list.filter(|it| !it.is_empty()).map(|it| numbers(&it)).transpose()
+    };
     Ok(Scheduling {
-        scheduler: section.scheduler().as_ref().map(scheduler).transpose()?,
-        io_priority: section.io_priority().as_ref().map(io_priority).transpose()?,
+        scheduler: section.scheduler.as_ref().map(scheduler).transpose()?,
+        io_priority: section.io_priority.as_ref().map(io_priority).transpose()?,
         personality: linux.personality().as_ref().map(personality).transpose()?,
         memory_policy: linux.memory_policy().as_ref().map(memory_policy).transpose()?,
-        affinity: [initial.map(numbers).transpose()?, last.map(numbers).transpose()?],
+        affinity: [cpus(affinity.initial)?, cpus(affinity.last)?],
     })
 }
 
-/// sched(7): the policies by their numbers.
 fn scheduler(section: &Scheduler) -> Result<SchedulingAttributes> {
-    let policy = match section.policy() {
-        Policy::SchedOther => 0,
-        Policy::SchedFifo => 1,
-        Policy::SchedRr => 2,
-        Policy::SchedBatch => 3,
-        Policy::SchedIso => {
-            return Err(invalid("process.scheduler: Linux has no SCHED_ISO"));
-        }
-        Policy::SchedIdle => 5,
-        Policy::SchedDeadline => 6,
-    };
-    let flag = |flag: &Flag| match flag {
-        Flag::SchedResetOnFork => 0x01,
-        Flag::SchedFlagReclaim => 0x02,
-        Flag::SchedFlagDLOverrun => 0x04,
-        Flag::SchedFlagKeepPolicy => 0x08,
-        Flag::SchedFlagKeepParams => 0x10,
-        Flag::SchedFlagUtilClampMin => 0x20,
-        Flag::SchedFlagUtilClampMax => 0x40,
-    };
+    let mut flags = section.flags.iter().flatten();
     Ok(SchedulingAttributes {
-        policy,
-        flags: section.flags().iter().flatten().map(flag).fold(0, |all, it| all | it),
-        nice: section.nice().unwrap_or(0),
-        priority: section.priority().unwrap_or(0) as u32,
-        runtime: section.runtime().unwrap_or(0),
-        deadline: section.deadline().unwrap_or(0),
-        period: section.period().unwrap_or(0),
+        policy: number_of(&POLICIES, &section.policy)?,
+        flags: flags.try_fold(0, |all, name| {
+            number_of(&SCHEDULER_FLAGS, name).map(|flag| all | flag)
+        })?,
+        nice: section.nice.unwrap_or(0),
+        priority: section.priority.unwrap_or(0) as u32,
+        runtime: section.runtime.unwrap_or(0),
+        deadline: section.deadline.unwrap_or(0),
+        period: section.period.unwrap_or(0),
         ..SchedulingAttributes::default()
+    })
+}
+
+/// The policies of sched(7). Linux has no SCHED_ISO, which the specification names.
+const POLICIES: [(&str, u32); 6] = [
+    ("SCHED_OTHER", 0),
+    ("SCHED_FIFO", 1),
+    ("SCHED_RR", 2),
+    ("SCHED_BATCH", 3),
+    ("SCHED_IDLE", 5),
+    ("SCHED_DEADLINE", 6),
+];
+
+/// The flags of sched_setattr(2).
+const SCHEDULER_FLAGS: [(&str, u64); 7] = [
+    ("SCHED_FLAG_RESET_ON_FORK", 0x01),
+    ("SCHED_FLAG_RECLAIM", 0x02),
+    ("SCHED_FLAG_DL_OVERRUN", 0x04),
+    ("SCHED_FLAG_KEEP_POLICY", 0x08),
+    ("SCHED_FLAG_KEEP_PARAMS", 0x10),
+    ("SCHED_FLAG_UTIL_CLAMP_MIN", 0x20),
+    ("SCHED_FLAG_UTIL_CLAMP_MAX", 0x40),
+];
+
+fn number_of<T: Copy>(known: &[(&str, T)], name: &str) -> Result<T> {
+    let found = known.iter().find(|(known, _)| *known == name);
+    found.map(|(_, number)| *number).ok_or_else(|| {
+        let known: Vec<_> = known.iter().map(|(known, _)| *known).collect();
+        invalid(format_args!(
+            "process.scheduler: {name:?} is unknown; there are {}: sched(7)",
+            known.join(", ")
+        ))
     })
 }
 
@@ -223,6 +238,17 @@ mod tests {
         for bad in ["", "a", "2-1", "1024", "0-99999999999", "1,"] {
             assert!(numbers(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_policy_and_flags_are_known_names_and_a_flag_counts_once() {
+        let parse = |json: &str| scheduler(&serde_json::from_str(json).unwrap());
+        let deadline = r#"{"policy": "SCHED_DEADLINE", "flags": ["SCHED_FLAG_DL_OVERRUN",
+            "SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RESET_ON_FORK"]}"#;
+        let attributes = parse(deadline).unwrap();
+        assert_eq!((attributes.policy, attributes.flags), (6, 5));
+        let error = parse(r#"{"policy": "SCHED_ISO"}"#).unwrap_err().to_string();
+        assert!(error.contains("SCHED_ISO") && error.contains("SCHED_RR"), "{error}");
     }
 
     #[test]

@@ -9,10 +9,10 @@ use kit::{
     Context, Failure, FailureKind, Hint, Id, Liveness, ProcessIdentity, Result, RunDir,
     STATE_FILE,
 };
-use oci_spec::runtime::Spec;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::bundle::{self, CONFIG};
+use crate::config::Config;
 use crate::exec_fifo;
 use crate::log::Log;
 use crate::state::{Phase, State, Status};
@@ -112,7 +112,7 @@ impl Container {
     ///
     /// # Errors
     /// When the copy cannot be read.
-    pub fn spec(&self) -> Result<Spec> {
+    pub fn config(&self) -> Result<Config> {
         let path = self.directory.join(CONFIG);
         bundle::parse(&bundle::read(&path)?, &Log::silent())
             .with_context(|| path.display().to_string())

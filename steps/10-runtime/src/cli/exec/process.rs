@@ -1,14 +1,12 @@
 //! The process of `exec`: that of the container with changes, or one of a file.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use kit::{Context, Failure, FailureKind, Result};
-use oci_spec::runtime::{
-    Capabilities, Capability, LinuxCapabilities, Process as Section, Spec, User,
-};
+use security::Capability;
 
 use crate::bundle;
+use crate::config::{Config, Process as Section, User};
 use crate::invalid::invalid;
 use crate::log::Log;
 use crate::plan::{Process, process};
@@ -56,45 +54,47 @@ impl Options {
     ///
     /// # Errors
     /// When a value is invalid, or there is no command.
-    pub fn plan(&self, spec: &Spec, command: &[String], log: &Log) -> Result<Process> {
-        let linux = spec.linux().clone().unwrap_or_default();
+    pub fn plan(
+        &self,
+        config: &Config,
+        command: &[String],
+        log: &Log,
+    ) -> Result<Process> {
+        let linux = config.linux.clone().unwrap_or_default();
         if let Some(path) = &self.process {
             let section = bundle::parse_process(&bundle::read(path)?, log)
                 .with_context(|| path.display().to_string())?;
             return process::plan(&section, &linux);
         }
-        let Some(mut section) = spec.process().clone() else {
+        let Some(mut section) = config.process.clone() else {
             return Err(invalid("process: config.json has none"));
         };
-        section.set_args(Some(command.to_vec())).set_terminal(Some(self.tty));
-        section.set_console_size(None);
+        section.args = Some(command.to_vec());
+        section.terminal = Some(self.tty);
+        section.console_size = None;
         self.change(&mut section)?;
         process::plan(&section, &linux)
     }
 
     fn change(&self, section: &mut Section) -> Result<()> {
         if let Some(cwd) = &self.cwd {
-            section.set_cwd(cwd.clone());
+            section.cwd = cwd.clone();
         }
-        let env = section.env().iter().flatten().chain(&self.env).cloned().collect();
-        section.set_env(Some(env));
+        section.env.get_or_insert_default().extend_from_slice(&self.env);
         if let Some((uid, gid)) = self.user {
-            let mut user = User::default();
-            user.set_umask(section.user().umask());
-            user.set_uid(uid).set_gid(gid.unwrap_or(0));
-            section.set_user(user);
+            let (gid, umask) = (gid.unwrap_or(0), section.user.umask);
+            section.user = User { uid, gid, umask, additional_gids: None };
         }
-        let gids = section.user().additional_gids().iter().flatten();
-        let gids = gids.chain(&self.additional_gids).copied().collect();
-        section.user_mut().set_additional_gids(Some(gids));
+        let gids = section.user.additional_gids.get_or_insert_default();
+        gids.extend_from_slice(&self.additional_gids);
         if self.apparmor.is_some() {
-            section.set_apparmor_profile(self.apparmor.clone());
+            section.apparmor_profile = self.apparmor.clone();
         }
         if self.process_label.is_some() {
-            section.set_selinux_label(self.process_label.clone());
+            section.selinux_label = self.process_label.clone();
         }
         if self.no_new_privs {
-            section.set_no_new_privileges(Some(true));
+            section.no_new_privileges = Some(true);
         }
         self.add_capabilities(section)
     }
@@ -102,29 +102,16 @@ impl Options {
     /// Adds the capabilities to those that the process has, and to none that it passes
     /// on.
     fn add_capabilities(&self, section: &mut Section) -> Result<()> {
-        if self.cap.is_empty() {
-            return Ok(());
-        }
-        let parse = |name: &String| {
-            let upper = name.to_ascii_uppercase();
-            let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-            bare.parse::<Capability>().map_err(|_| {
+        for name in &self.cap {
+            name.parse::<Capability>().map_err(|_| {
                 let what = format!("--cap {name}: there is no such capability");
                 Failure::new(what).with_kind(FailureKind::Usage)
-            })
-        };
-        let added = self.cap.iter().map(parse).collect::<Result<HashSet<_>, _>>()?;
-        let old = section.capabilities().clone().unwrap_or_default();
-        let with = |set: &Option<Capabilities>| {
-            let old = set.iter().flatten();
-            Some(old.chain(&added).copied().collect::<Capabilities>())
-        };
-        let mut new = LinuxCapabilities::default();
-        new.set_bounding(with(old.bounding())).set_effective(with(old.effective()));
-        new.set_permitted(with(old.permitted()));
-        new.set_inheritable(old.inheritable().clone());
-        new.set_ambient(old.ambient().clone());
-        section.set_capabilities(Some(new));
+            })?;
+        }
+        let sets = section.capabilities.get_or_insert_default();
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+            set.get_or_insert_default().extend_from_slice(&self.cap);
+        }
         Ok(())
     }
 }
