@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 
 use contestant::Contestant;
-use measure::{crowd, kernel, memory, rate, start as starts, syscalls};
+use measure::{crowd, kernel, life, memory, rate, start as starts, syscalls};
 use peer::{Network, Pace};
 use report::Report;
 use session::Session;
@@ -49,13 +49,13 @@ struct Cli {
         long,
         value_delimiter = ',',
         value_name = "NAMES",
-        default_value = "05-cgroups,08-network"
+        default_value = "05-cgroups,08-network,10-runtime"
     )]
     steps: Vec<String>,
     /// The containers' network namespace; parts b, c and d use the first one
     #[arg(long, value_enum, value_delimiter = ',', default_value = "host,own")]
     network: Vec<NetworkArg>,
-    /// The numbers of running containers in part d
+    /// The numbers of running containers in parts d and g
     #[arg(
         long,
         value_delimiter = ',',
@@ -88,6 +88,8 @@ enum Part {
     E,
     /// system calls
     F,
+    /// the commands of an OCI runtime
+    G,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -152,6 +154,11 @@ fn run(cli: &Cli) -> Result<()> {
             }
             Part::E => tables.push(kernel::measure(&session, runs)?),
             Part::F => tables.extend(syscalls::measure(&session, &all)?),
+            Part::G => {
+                let runtimes: Vec<_> =
+                    peers.present.iter().filter_map(|it| it.oci()).collect();
+                tables.extend(life::measure(&session, &runtimes, &cli.crowd, runs)?);
+            }
         }
     }
     let report = Report {

@@ -2,6 +2,7 @@
 
 pub mod crowd;
 pub mod kernel;
+pub mod life;
 pub mod memory;
 pub mod rate;
 pub mod start;

@@ -11,7 +11,7 @@ mod crun;
 mod docker;
 mod kiste;
 mod limit;
-mod oci;
+pub mod oci;
 mod podman;
 mod runc;
 mod unshare;
@@ -115,6 +115,11 @@ pub trait Peer: Sync {
     /// When its preparation fails, such as making a bundle.
     fn command(&self, start: &Start) -> Result<Command>;
 
+    /// Returns the runtime if it has the commands of an OCI runtime.
+    fn oci(&self) -> Option<&oci::Runtime<'_>> {
+        None
+    }
+
     /// Removes a container whose start has failed, with its processes.
     fn remove(&self, _id: &str) {}
 }
@@ -140,7 +145,12 @@ pub fn find_all<'a>(
 ) -> Peers<'a> {
     let mut peers = Peers { present: Vec::new(), missing: Vec::new() };
     for step in steps {
-        peers.add(step, kiste::Kiste::find(session, step).map(boxed));
+        match step.as_str() {
+            kiste::OCI_RUNTIME => {
+                peers.add(step, kiste::find_runtime(session).map(boxed))
+            }
+            _ => peers.add(step, kiste::Kiste::find(session, step).map(boxed)),
+        }
     }
     peers.add("limit", limit::Limit::find(session, limit::LimitKind::Full).map(boxed));
     peers.add(

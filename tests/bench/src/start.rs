@@ -3,14 +3,15 @@
 use std::io::{PipeReader, Read, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rustix::process::PidfdFlags;
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::sys;
 
@@ -101,6 +102,33 @@ impl Drop for Sleeper {
     }
 }
 
+/// The end of a process that is not our child.
+pub struct Ending(OwnedFd);
+
+impl Ending {
+    /// Opens the process whose id is in this file.
+    ///
+    /// # Errors
+    /// When there is no such file or process.
+    pub fn of(pid_file: &Path) -> Result<Self> {
+        let read = || format!("read {}", pid_file.display());
+        let text = std::fs::read_to_string(pid_file).with_context(read)?;
+        let pid =
+            rustix::process::Pid::from_raw(text.trim().parse().with_context(read)?);
+        let pidfd = pidfd_open(pid.with_context(read)?, PidfdFlags::empty());
+        Ok(Ending(pidfd.context("pidfd_open")?))
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// When it takes too long.
+    pub fn wait(&self) -> Result<()> {
+        ensure!(wait_readable(&self.0, PATIENCE)?, "the container did not end");
+        Ok(())
+    }
+}
+
 struct Process {
     pid: u32,
     pidfd: OwnedFd,
@@ -117,8 +145,7 @@ impl Process {
             .with_context(|| format!("start {}", name.display()))?;
         // `child` is not used for waiting, since wait4(2) also returns the peak memory.
         let pid = rustix::process::Pid::from_child(&child);
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
-            .context("pidfd_open")?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).context("pidfd_open")?;
         Ok(Process { pid: child.id(), pidfd })
     }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
+use super::oci::Runtime;
 use super::{Network, PIDS, Peer, Start};
 use crate::host;
 use crate::session::Session;
@@ -39,6 +40,18 @@ impl<'a> Kiste<'a> {
             .and_then(|number| number.parse::<u32>().ok())
             .is_some_and(|number| number >= 8)
     }
+}
+
+/// The step that is an OCI runtime.
+pub const OCI_RUNTIME: &str = "10-runtime";
+
+/// Finds the step that is an OCI runtime.
+///
+/// # Errors
+/// As [`Kiste::find`].
+pub fn find_runtime(session: &Session) -> Result<Runtime<'_>> {
+    let Kiste { program, .. } = Kiste::find(session, OCI_RUNTIME)?;
+    Ok(Runtime::at(session, OCI_RUNTIME, program))
 }
 
 impl Peer for Kiste<'_> {

@@ -1,5 +1,5 @@
-//! The common part of crun, runc and youki: a bundle, and the command line of an OCI
-//! runtime.
+//! The common part of crun, runc, youki and Kiste's step 10: a bundle, and the command
+//! line of an OCI runtime.
 
 use std::fs;
 use std::path::PathBuf;
@@ -36,23 +36,70 @@ impl<'a> Runtime<'a> {
         }
     }
 
+    /// Wraps a program that is a runtime, and works on a hybrid host.
+    pub fn at(session: &'a Session, name: &'static str, program: PathBuf) -> Self {
+        Runtime { session, name, program, hybrid: Hybrid::Works }
+    }
+
+    /// Returns the beginning of a command: `crun --root DIR run`.
+    pub fn verb(&self, verb: &str) -> Command {
+        let mut command = self.verb_here(verb);
+        self.session.set_mount_namespace(self.hybrid, &mut command);
+        command
+    }
+
+    fn verb_here(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(self.state()).arg(verb);
+        command
+    }
+
+    /// Kills and removes a container. Its output is ignored: usually there is nothing
+    /// to remove.
+    pub fn delete(&self, id: &str) {
+        let mut delete = self.verb("delete");
+        delete.args(["--force", id]).stdout(Stdio::null()).stderr(Stdio::null());
+        let _ = delete.status();
+    }
+
+    /// Makes the bundle of a container that is confined as in the example of `runc
+    /// spec`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn confined_bundle(&self, id: &str, argv: &[&str]) -> Result<PathBuf> {
+        let mut config = self.config(id, Network::Own, argv);
+        config["process"]["noNewPrivileges"] = json!(true);
+        config["process"]["rlimits"] =
+            json!([{ "type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024 }]);
+        config["linux"]["resources"] =
+            json!({ "devices": [{ "allow": false, "access": "rwm" }] });
+        config["linux"]["maskedPaths"] = json!(MASKED_PATHS);
+        config["linux"]["readonlyPaths"] = json!(READONLY_PATHS);
+        self.write_bundle(id, &config)
+    }
+
+    fn write_bundle(&self, id: &str, config: &Value) -> Result<PathBuf> {
+        let bundle = self.session.scratch().join("bundles").join(id);
+        let path = bundle.join("config.json");
+        fs::create_dir_all(&bundle)
+            .with_context(|| format!("make {}", bundle.display()))?;
+        fs::write(&path, config.to_string())
+            .with_context(|| format!("write {}", path.display()))?;
+        Ok(bundle)
+    }
+
     fn state(&self) -> PathBuf {
         self.session.scratch().join(format!("{}-state", self.name))
     }
 
-    fn command_with_state(&self) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("--root").arg(self.state());
-        command
-    }
-
     /// Makes `config.json`:
     /// <https://github.com/opencontainers/runtime-spec/blob/main/config.md>.
-    fn config(&self, start: &Start) -> Value {
+    fn config(&self, id: &str, network: Network, argv: &[&str]) -> Value {
         let mut namespaces: Vec<Value> = ["pid", "ipc", "uts", "mount", "cgroup"]
             .map(|kind| json!({ "type": kind }))
             .into();
-        if start.network == Network::Own {
+        if network == Network::Own {
             namespaces.push(json!({ "type": "network" }));
         }
         let mount = |kind: &str, to: &str, options: &[&str]| json!({ "type": kind, "source": kind, "destination": to, "options": options });
@@ -61,7 +108,7 @@ impl<'a> Runtime<'a> {
             "hostname": "bench",
             "root": { "path": self.session.rootfs },
             "process": {
-                "args": start.argv,
+                "args": argv,
                 "cwd": "/",
                 "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
                 "user": { "uid": 0, "gid": 0 },
@@ -80,8 +127,7 @@ impl<'a> Runtime<'a> {
             ],
             "linux": {
                 "namespaces": namespaces,
-                "cgroupsPath": format!("/{}/{}", self.session.cgroup(), start.id),
-                "resources": { "memory": { "limit": start.memory }, "pids": { "limit": PIDS } },
+                "cgroupsPath": format!("/{}/{id}", self.session.cgroup()),
             },
         })
     }
@@ -91,6 +137,22 @@ impl<'a> Runtime<'a> {
 /// runtimes are not quite equal in this: Kiste drops no capability before step 9.
 const CAPABILITIES: [&str; 5] =
     ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL", "CAP_SETGID", "CAP_SETUID"];
+
+const MASKED_PATHS: [&str; 10] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/sys/firmware",
+    "/proc/scsi",
+];
+
+const READONLY_PATHS: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 impl Peer for Runtime<'_> {
     fn name(&self) -> &str {
@@ -106,25 +168,20 @@ impl Peer for Runtime<'_> {
     }
 
     fn command(&self, start: &Start) -> Result<Command> {
-        let bundle = self.session.scratch().join("bundles").join(start.id);
-        let config = bundle.join("config.json");
-        fs::create_dir_all(&bundle)
-            .with_context(|| format!("make {}", bundle.display()))?;
-        fs::write(&config, self.config(start).to_string())
-            .with_context(|| format!("write {}", config.display()))?;
-        let mut command = self.command_with_state();
-        command.arg("run").arg("--bundle").arg(bundle).arg(start.id);
+        let mut config = self.config(start.id, start.network, start.argv);
+        config["linux"]["resources"] =
+            json!({ "memory": { "limit": start.memory }, "pids": { "limit": PIDS } });
+        let bundle = self.write_bundle(start.id, &config)?;
+        let mut command = self.verb_here("run");
+        command.arg("--bundle").arg(bundle).arg(start.id);
         Ok(command)
     }
 
+    fn oci(&self) -> Option<&Runtime<'_>> {
+        Some(self)
+    }
+
     fn remove(&self, id: &str) {
-        let mut delete = self.command_with_state();
-        self.session.set_mount_namespace(self.hybrid, &mut delete);
-        // Its output is ignored: usually there is nothing to remove.
-        let _ = delete
-            .args(["delete", "--force", id])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        self.delete(id);
     }
 }
