@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Hooks, Linux, LinuxIOPriority, Mount};
+use oci_spec::runtime::{Hooks, Linux, LinuxIOPriority, Mount, PosixRlimitType};
 use serde::Deserialize;
 
 use crate::log::Log;
@@ -85,7 +85,7 @@ pub(crate) struct Capabilities {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Rlimit {
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: PosixRlimitType,
     pub soft: u64,
     pub hard: u64,
 }

@@ -135,7 +135,7 @@ fn capability_set(names: &Option<Vec<String>>) -> Result<CapabilitySet> {
 
 fn rlimits(section: &[config::Rlimit]) -> Result<Vec<Rlimit>> {
     let limit = |it: &config::Rlimit| {
-        Rlimit::new(&it.kind, it.soft, it.hard)
+        Rlimit::new(&it.kind.to_string(), it.soft, it.hard)
             .map_err(|why| invalid(format_args!("process.rlimits: {why}")))
     };
     let limits = section.iter().map(limit).collect::<Result<Vec<_>>>()?;

@@ -36,7 +36,8 @@ struct MemoryPolicy {
 pub(crate) fn plan(section: &Section, linux: &Linux) -> Result<Scheduling> {
     let affinity = section.exec_cpu_affinity.clone().unwrap_or_default();
     let cpus = |list: Option<String>| {
-        list.filter(|it| !it.is_empty()).map(|it| numbers(&it)).transpose()
+        let list = list.filter(|it| !it.is_empty());
+        list.map(|it| numbers("process.execCPUAffinity", &it)).transpose()
     };
     Ok(Scheduling {
         scheduler: section.scheduler.as_ref().map(scheduler).transpose()?,
@@ -138,18 +139,22 @@ fn memory_policy(section: &LinuxMemoryPolicy) -> Result<MemoryPolicy> {
     let nodes = section.nodes().as_deref().filter(|it| !it.is_empty());
     Ok(MemoryPolicy {
         mode: flags.fold(mode, |mode, flag| mode | flag),
-        nodes: nodes.map(numbers).transpose()?.unwrap_or_default(),
+        nodes: nodes
+            .map(|it| numbers("linux.memoryPolicy", it))
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 
 /// The largest number of a CPU or of a memory node that is accepted.
 const LARGEST: usize = 1023;
 
-/// Parses a list of numbers and ranges: `0-3,7`.
-fn numbers(list: &str) -> Result<Vec<usize>> {
+/// Parses a list of numbers and ranges, which is in this section: `0-3,7`.
+fn numbers(section: &str, list: &str) -> Result<Vec<usize>> {
     let wrong = || {
-        let what =
-            format!("{list:?}: a list is numbers up to {LARGEST} and ranges: 0-3,7");
+        let what = format!(
+            "{section}: {list:?}: a list is numbers up to {LARGEST} and ranges: 0-3,7"
+        );
         invalid(what)
     };
     let mut all = Vec::new();
@@ -234,9 +239,9 @@ mod tests {
 
     #[test]
     fn a_list_has_numbers_and_ranges() {
-        assert_eq!(numbers("0-2,7").unwrap(), [0, 1, 2, 7]);
+        assert_eq!(numbers("x", "0-2,7").unwrap(), [0, 1, 2, 7]);
         for bad in ["", "a", "2-1", "1024", "0-99999999999", "1,"] {
-            assert!(numbers(bad).is_err(), "{bad}");
+            assert!(numbers("x", bad).is_err(), "{bad}");
         }
     }
 
