@@ -1,6 +1,7 @@
 //! The place of a container's cgroup as an OCI configuration gives it, and the
 //! directories that follow from it on this host.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -100,6 +101,9 @@ pub struct CgroupPaths {
     /// The scope, if systemd makes the cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unit: Option<SystemdUnit>,
+    /// The hierarchies of this host, once this process has looked for them.
+    #[serde(skip)]
+    hierarchies: OnceCell<Hierarchies>,
 }
 
 impl CgroupPaths {
@@ -110,7 +114,8 @@ impl CgroupPaths {
     /// the user, or when the hierarchies cannot be examined.
     pub fn plan(location: &CgroupLocation, resources: &Resources) -> Result<Self> {
         let needed = resources.controllers();
-        let found = Hierarchies::detect_all()?;
+        let hierarchies = Hierarchies::detect_all()?;
+        let found = hierarchies.clone();
         let unit = match location {
             CgroupLocation::Systemd(unit) => Some(unit.clone()),
             _ => None,
@@ -124,7 +129,8 @@ impl CgroupPaths {
         require_controllers(&usable, &needed)?;
         let directories = usable.iter().map(|it| location.in_hierarchy(it));
         let directories = directories.collect::<Result<_>>()?;
-        Ok(CgroupPaths { directories, inodes: Vec::new(), unit })
+        let hierarchies = hierarchies.into();
+        Ok(CgroupPaths { directories, inodes: Vec::new(), unit, hierarchies })
     }
 
     /// Notes which directories they are, now that they are made. A user without rights
@@ -172,7 +178,7 @@ impl CgroupPaths {
     /// Returns the directories with the hierarchies that they are in. A hierarchy that
     /// is not mounted any more is left out, and a directory that is not the noted one.
     pub(crate) fn with_hierarchies(&self) -> Result<Vec<(Hierarchy, PathBuf)>> {
-        let found = Hierarchies::detect_all()?;
+        let found = self.hierarchies()?;
         let hierarchy_of = |path: &PathBuf| {
             let contains = |it: &&Hierarchy| path.starts_with(&it.mount_point);
             let around = found.iter().filter(contains);
@@ -186,6 +192,14 @@ impl CgroupPaths {
             }
         }
         Ok(with_hierarchies)
+    }
+
+    fn hierarchies(&self) -> Result<&Hierarchies> {
+        if let Some(known) = self.hierarchies.get() {
+            return Ok(known);
+        }
+        let found = Hierarchies::detect_all()?;
+        Ok(self.hierarchies.get_or_init(|| found))
     }
 }
 
