@@ -15,6 +15,8 @@ mod beginnings;
 mod ends;
 #[path = "00_exec/signals.rs"]
 mod signals;
+#[path = "00_exec/step_by_step.rs"]
+mod step_by_step;
 #[path = "00_exec/surroundings.rs"]
 mod surroundings;
 #[path = "00_exec/terminal.rs"]

@@ -38,7 +38,7 @@ fn explain_json_prints_one_object_per_line() {
     assert_eq!(ran.exits(4).out, "out\n");
     for line in ran.err.lines() {
         let object: serde_json::Value = serde_json::from_str(line).expect(line);
-        for field in ["who", "call", "args", "result", "why"] {
+        for field in ["who", "call", "args", "result", "why", "at"] {
             assert!(object[field].is_string(), "{field}: {line}");
         }
         assert_eq!(object["step"], 0, "{line}");

@@ -48,6 +48,21 @@ fn shell_with_job_control(fixture: &Fixture) -> Terminal {
 }
 
 #[test]
+fn after_explain_step_the_command_has_the_terminal() {
+    let Some(fixture) = fixture() else { return };
+    let script = "read line; echo read $line";
+    let mut terminal = fixture.at_terminal(&["--explain=step"], &["sh", "-c", script]);
+    let shown = explain::step_to(&mut terminal, "execve(");
+    assert!(shown.contains("* root directory         "), "{shown}");
+    terminal.type_in("\n");
+    terminal.type_in("typed\n");
+    terminal.shows("read typed");
+    explain::step_to(&mut terminal, "waitid(");
+    terminal.type_in("\n");
+    assert_eq!(terminal.wait_for_exit().0, 0);
+}
+
+#[test]
 fn the_container_has_its_own_terminal() {
     let Some(fixture) = fixture() else { return };
     let mut terminal = fixture.at_terminal(

@@ -119,3 +119,17 @@ fn with_explain_json_the_statistics_are_json_too() {
     let [statistics] = notes[..] else { panic!("{notes:?}") };
     assert!(statistics["message"].as_str().unwrap().contains("cpu "), "{statistics}");
 }
+
+#[test]
+fn a_run_that_is_ended_between_two_calls_is_undone() {
+    for call in ["mkdir(", "clone3(", "unshare("] {
+        // The fixture fails if a cgroup or a run directory is left.
+        let Some(fixture) = fixture() else { return };
+        let mut terminal = fixture.at_terminal(&["--explain=step"], &["true"]);
+        explain::step_to(&mut terminal, call);
+        terminal.type_in("q\n");
+        let (code, rest) = terminal.wait_for_exit();
+        assert_eq!(code, 130, "{rest}");
+        assert!(rest.contains("interrupted by SIGINT"), "{rest}");
+    }
+}

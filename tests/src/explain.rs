@@ -16,7 +16,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{Fixture, Ran, Step, User, host, require_tool};
+use crate::{Fixture, Ran, Step, Terminal, User, host, require_tool};
 use calls::{container_calls, is_narrated_as};
 
 /// The names of the calls that each process made, in order. The keys are parent, child
@@ -106,6 +106,21 @@ pub fn narrates_each_step_alone(step: &Step, run: impl Fn(&str) -> Ran) {
     for unknown in [own + 1, 99] {
         let ran = run(&format!("--explain={unknown:02}"));
         ran.exits(2).assert_stderr_contains(&known.join(", "));
+    }
+}
+
+/// Presses Enter until `--explain=step` shows this call, and waits for the next Enter.
+/// Returns what it has shown from here on.
+#[track_caller]
+pub fn step_to(terminal: &mut Terminal, call: &str) -> String {
+    let mut seen = String::new();
+    loop {
+        let shown = terminal.shows("q: end");
+        seen += &shown;
+        if shown.contains(&format!(": {call}")) {
+            return seen;
+        }
+        terminal.type_in("\n");
     }
 }
 

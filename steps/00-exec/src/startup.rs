@@ -41,6 +41,8 @@ impl Child {
                     self.keep_descriptor(descriptor)
                 }
                 Some((Message::Executing, _)) => {
+                    // With --explain=step, a reader may have ended the run meanwhile.
+                    wait.as_ref().map_or(Ok(()), |_| interrupt::check())?;
                     executing = true;
                     runtime.map_or(Ok(()), Channel::announce_exec)?;
                     self.channel().send(&Message::Go)?;

@@ -16,9 +16,10 @@ pub struct ExplainArgs {
     /// Print each kernel call, and why it is made
     ///
     /// Also the process that makes it, its operands and its result: for people (text,
-    /// the default) or for machines (json, as all warnings and errors then are). With
-    /// the number of a step, as in --explain=05 or --explain=json,05, only the calls of
-    /// this step's code.
+    /// the default), for machines (json, as all warnings and errors then are), or step
+    /// by step (step): each call with its line of code and a picture of the container,
+    /// and the Enter key for the next one. With the number of a step, as in
+    /// --explain=05 or --explain=json,05, only the calls of this step's code.
     #[arg(long, value_name = "FORMAT,STEP", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<ExplainOptions>,
 }

@@ -69,9 +69,9 @@ fn is_patient() -> bool {
     IS_PATIENT.get()
 }
 
-/// The signal that is to end this process, if one has come. A signal that our caller
+/// Returns the signal that is to end this process, if one has come. A signal that our caller
 /// has us ignore (nohup(1): SIGHUP) ends nothing.
-fn pending() -> Option<Signal> {
+pub(crate) fn pending() -> Option<Signal> {
     let pending = pending_signals();
     TERMINATION.into_iter().find(|it| pending.contains(*it) && !is_ignored(*it))
 }

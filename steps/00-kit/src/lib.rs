@@ -4,6 +4,8 @@
 //!   the call's name, its operands and the kernel's reason.
 //! - [`Failure`] and [`Hint`] are errors that a person can act on, with an exit code.
 //! - [`narration`] prints the lines of `--explain`.
+//! - [`picture`] is the container as these lines make it, for `--explain=step` and the
+//!   book. [`source`] finds their lines of code.
 //! - [`Id`] and [`RunDir`] are the name of a container, and its locked directory.
 //! - [`liveness()`] tells whether a container is alive, for all code that removes stale
 //!   resources.
@@ -24,15 +26,19 @@ mod find_program;
 mod first_process;
 mod id;
 pub mod interrupt;
+mod line;
 mod liveness;
 mod lock;
 pub mod narration;
 mod output;
 mod parent_owners;
+pub mod picture;
+mod player;
 mod process_identity;
 pub mod program;
 mod run_dir;
 mod size;
+pub mod source;
 mod state_file;
 mod sys;
 mod write_atomically;

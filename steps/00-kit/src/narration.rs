@@ -3,16 +3,17 @@
 //! The narrator is the only process-wide state in Kiste. Because it is global, call
 //! sites need no tracing argument and stay short.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io::Write;
 use std::panic::Location;
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anstyle::{AnsiColor, Style};
-use serde::{Deserialize, Serialize};
-
 use crate::failure::shortened;
+use crate::player::Player;
+use crate::source;
+
+pub use crate::line::{Caller, Line, Step};
 
 /// The format of the output of `--explain` and `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,42 +24,22 @@ pub enum Format {
     Json,
 }
 
-/// The number of the step to which a call is attributed: the step whose code makes it.
-/// A function with `#[track_caller]` attributes its calls to the step that called it.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
-#[serde(transparent)]
-pub struct Step(u8);
-
-impl Step {
-    /// Finds the step of the calling code by its directory: `steps/05-cgroups/…` is 5.
-    /// None for code outside `steps`.
-    fn of(caller: &Location<'_>) -> Option<Step> {
-        let (_, below) = caller.file().rsplit_once("steps/")?;
-        below.split_once('-')?.0.parse().ok()
-    }
+/// The pace of the narration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The lines appear as the calls are made.
+    AtOnce,
+    /// Each line waits for the Enter key, and a picture comes with it.
+    StepByStep,
 }
 
-impl FromStr for Step {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(number: &str) -> Result<Step, Self::Err> {
-        number.parse().map(Step)
-    }
-}
-
-impl Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}", self.0)
-    }
-}
-
-/// The value of `--explain`: `text`, `json`, `05`, `json,05`.
+/// The value of `--explain`: `text`, `json`, `step`, `05`, `json,05`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExplainOptions {
     /// The format of the lines.
     pub format: Format,
+    /// The pace of the lines.
+    pub pace: Pace,
     /// The step whose calls are narrated. If unset, the calls of all steps are.
     pub only: Option<Step>,
 }
@@ -67,17 +48,18 @@ impl FromStr for ExplainOptions {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ExplainOptions, String> {
-        let (mut format, mut only) = (None, None);
+        let (mut how, mut only) = (None, None);
         for word in text.split(',') {
             let is_first = match word {
-                "text" => format.replace(Format::Text).is_none(),
-                "json" => format.replace(Format::Json).is_none(),
+                "text" => how.replace((Format::Text, Pace::AtOnce)).is_none(),
+                "json" => how.replace((Format::Json, Pace::AtOnce)).is_none(),
+                "step" => how.replace((Format::Text, Pace::StepByStep)).is_none(),
                 number => match number.parse() {
                     Ok(step) => only.replace(step).is_none(),
                     Err(_) => {
                         return Err(format!(
-                            "{number:?} is neither a format (text, json) nor a step \
-                             (05)"
+                            "{number:?} is neither a format (text, json, step) nor the \
+                             number of a step (05)"
                         ));
                     }
                 },
@@ -86,60 +68,15 @@ impl FromStr for ExplainOptions {
                 return Err("one format and one step at most: json,05".into());
             }
         }
-        Ok(ExplainOptions { format: format.unwrap_or(Format::Text), only })
-    }
-}
-
-/// The process that makes a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Caller {
-    /// The runtime, on the host.
-    Parent,
-    /// The container's first process: the command, or the init of `--init`.
-    Child,
-    /// The command, when it is the child of the init of `--init`.
-    Grandchild,
-}
-
-/// A narrated call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// The process that made the call.
-    pub who: Caller,
-    /// The step whose code made the call.
-    pub step: Option<Step>,
-    /// The name of the call, as its man page spells it.
-    pub call: String,
-    /// The operands.
-    pub args: String,
-    /// The kernel's answer.
-    pub result: String,
-    /// The reason for the call.
-    pub why: String,
-}
-
-impl Line {
-    fn text(&self) -> String {
-        let bold = Style::new().bold();
-        let dim = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
-        let who = format!("{:?}", self.who).to_lowercase();
-        let width = (self.call.len()
-            + self.args.chars().count()
-            + self.result.chars().count()
-            + 5)
-        .max(1);
-        let pad = " ".repeat(46usize.saturating_sub(width));
-        format!(
-            "{who:<10} {bold}{}{bold:#}({}) = {}{pad}  {dim}# {}{dim:#}\n",
-            self.call, self.args, self.result, self.why
-        )
+        let (format, pace) = how.unwrap_or((Format::Text, Pace::AtOnce));
+        Ok(ExplainOptions { format, pace, only })
     }
 }
 
 enum Sink {
     Off,
     Print(Format),
+    Play(Box<Player>),
     Forward(Box<dyn Fn(Line) + Send>),
 }
 
@@ -166,7 +103,8 @@ fn narrator() -> MutexGuard<'static, Narrator> {
 ///
 /// # Errors
 /// When `options.only` is a step that this program does not contain. A program contains
-/// the steps from 0 to the one whose code calls this function.
+/// the steps from 0 to the one whose code calls this function. When the narration is to
+/// go step by step, and there is no terminal for the Enter key.
 #[track_caller]
 pub fn start(options: ExplainOptions) -> Result<(), String> {
     let last = Step::of(Location::caller());
@@ -179,10 +117,14 @@ pub fn start(options: ExplainOptions) -> Result<(), String> {
             all.join(", ")
         ));
     }
+    let sink = match options.pace {
+        Pace::AtOnce => Sink::Print(options.format),
+        Pace::StepByStep => Sink::Play(Box::new(Player::at_terminal()?)),
+    };
     let mut narrator = narrator();
     narrator.only = options.only;
     narrator.format = options.format;
-    narrator.sink = Sink::Print(options.format);
+    narrator.sink = sink;
     Ok(())
 }
 
@@ -200,12 +142,14 @@ pub fn forward(who: Caller, forward: impl Fn(Line) + Send + 'static) {
 /// Narrates one call of this process.
 #[track_caller]
 pub(crate) fn narrate(call: &str, args: &dyn Display, result: String, why: &str) {
-    let narrator = narrator();
-    let step = Step::of(Location::caller());
+    let mut narrator = narrator();
+    let caller = Location::caller();
+    let step = Step::of(caller);
     let is_wanted = narrator.only.is_none() || narrator.only == step;
     if is_wanted && !matches!(narrator.sink, Sink::Off) {
         let (call, args, why) = (call.into(), shortened(args.to_string()), why.into());
-        narrator.emit(Line { who: narrator.who, step, call, args, result, why });
+        let (who, at) = (narrator.who, source::place(caller));
+        narrator.emit(Line { who, step, call, args, result, why, at });
     }
 }
 
@@ -225,9 +169,9 @@ pub fn relay(line: Line) {
 }
 
 impl Narrator {
-    fn emit(&self, line: Line) {
+    fn emit(&mut self, line: Line) {
         // A closed stderr must not stop a container.
-        let _ = match &self.sink {
+        let _ = match &mut self.sink {
             Sink::Off => Ok(()),
             Sink::Print(Format::Text) => {
                 anstream::stderr().write_all(line.text().as_bytes())
@@ -235,6 +179,7 @@ impl Narrator {
             Sink::Print(Format::Json) => serde_json::to_string(&line)
                 .map_err(std::io::Error::from)
                 .and_then(|json| writeln!(std::io::stderr(), "{json}")),
+            Sink::Play(player) => player.play(&line),
             Sink::Forward(forward) => {
                 forward(line);
                 Ok(())
@@ -250,20 +195,20 @@ mod tests {
     #[test]
     fn explain_takes_a_format_a_step_or_both_in_any_order() {
         let parse = |text: &str| text.parse::<ExplainOptions>();
-        let (text, json) = (Format::Text, Format::Json);
+        let options = |format, pace, only| Ok(ExplainOptions { format, pace, only });
+        let at_once = |format, only| options(format, Pace::AtOnce, only);
         let five = Some(Step(5));
-        assert_eq!(parse("text"), Ok(ExplainOptions { format: text, only: None }));
-        assert_eq!(parse("05"), Ok(ExplainOptions { format: text, only: five }));
-        assert_eq!(parse("json,05"), Ok(ExplainOptions { format: json, only: five }));
-        assert_eq!(parse("5,json"), Ok(ExplainOptions { format: json, only: five }));
+        assert_eq!(parse("text"), at_once(Format::Text, None));
+        assert_eq!(parse("05"), at_once(Format::Text, five));
+        assert_eq!(parse("json,05"), at_once(Format::Json, five));
+        assert_eq!(parse("5,json"), at_once(Format::Json, five));
+        assert_eq!(parse("step"), options(Format::Text, Pace::StepByStep, None));
+        assert_eq!(parse("step,05"), options(Format::Text, Pace::StepByStep, five));
         assert_eq!(Step(5).to_string(), "05");
-        for wrong in ["", "xml", "text,json", "04,05", "05,", "256", "cgroups"] {
+        for wrong in
+            ["", "xml", "text,json", "step,text", "04,05", "05,", "256", "cgroups"]
+        {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_step_of_a_call_is_found_by_its_source_directory() {
-        assert_eq!(Step::of(Location::caller()), Some(Step(0)));
     }
 }
