@@ -2,6 +2,7 @@
 //! transcripts show the real output. The rules for authors are in `book/README.md`.
 
 mod book {
+    pub mod browser;
     pub mod compare;
     pub mod elders;
     pub mod host;
@@ -15,6 +16,7 @@ mod book {
     pub mod page_locks;
     pub mod pages;
     pub mod pictures;
+    pub mod player;
     pub mod pointers;
     pub mod run_page;
     pub mod scratch;
@@ -25,6 +27,7 @@ mod book {
     pub mod template;
     pub mod terminal;
     pub mod tools;
+    pub mod traces;
     pub mod transcript;
     pub mod user_home;
     pub mod width;
@@ -37,8 +40,9 @@ use book::host::Host;
 use book::pages::{Book, Page};
 use book::run_page::{Lane, Skipped};
 use book::{
-    elders, includes, labels, links, minutes, names, page_locks, pictures, pointers,
-    run_page, summary, tasks, teaching, template, tools, transcript, width,
+    elders, includes, labels, links, minutes, names, page_locks, pictures, player,
+    pointers, run_page, summary, tasks, teaching, template, tools, traces, transcript,
+    width,
 };
 
 #[test]
@@ -116,6 +120,11 @@ fn every_chapter_with_tasks_has_notes_for_its_speaker_and_a_quiz() {
     assert_no_problems(teaching::check);
 }
 
+#[test]
+fn every_recording_is_shown_by_its_chapter_and_its_code_is_in_the_sources() {
+    assert_no_problems(traces::check);
+}
+
 /// Makes one test for each page, and the list of the pages that have a test.
 macro_rules! run_pages {
     ($($name:ident: $page:literal),* $(,)?) => {
@@ -170,6 +179,72 @@ mod fast_lane {
         chapter_8: "book/src/08-network.md",
         chapter_9: "book/src/09-security.md",
         chapter_10: "book/src/10-runtime.md",
+    }
+}
+
+/// Plays the recordings in a browser.
+mod played {
+    use super::{player, workspace};
+
+    #[test]
+    fn buttons_and_keys_change_the_call_its_code_and_the_picture() {
+        player::buttons_and_keys(workspace());
+    }
+
+    #[test]
+    fn on_paper_and_without_javascript_it_is_a_table() {
+        player::table_on_paper_and_without_script(workspace());
+    }
+
+    #[test]
+    fn a_screen_reader_is_told_each_call_and_motion_can_be_turned_off() {
+        player::screen_reader_and_motion(workspace());
+    }
+
+    #[test]
+    fn every_recording_shows_the_same_forth_and_back() {
+        player::forth_and_back(&super::traces::names(workspace()), workspace());
+    }
+}
+
+/// Runs what the players of the chapters show, and compares.
+mod recorded {
+    use super::book::host::Host;
+    use super::book::traces::{Caller, Machine, Recording, compare};
+    use super::workspace;
+
+    macro_rules! recordings {
+        ($($name:ident: $step:literal, $options:expr, $command:expr => $exit_code:literal,
+            $by:expr, $machine:expr, $needs:expr;)*) => {
+            $(#[test] fn $name() {
+                let recording = Recording {
+                    name: $step, options: &$options, command: &$command,
+                    exit_code: $exit_code, by: $by, machine: $machine, needs: &$needs,
+                };
+                if let Err(reason) = compare(&recording, workspace()) {
+                    Host::ask().log_skip(concat!("recorded::", stringify!($name)), &reason);
+                }
+            })*
+        };
+    }
+
+    use Caller::{Anyone, RootWithNetwork, User};
+    use Machine::{Any, Linux68, Virtual};
+    recordings! {
+        chapter_0: "00-exec", [], ["sh", "-c", "exit 7"] => 7, Anyone, Any, [];
+        chapter_1: "01-uts", ["--hostname", "crate"], ["true"] => 0, Anyone, Any, ["root"];
+        chapter_2: "02-pid", ["--init", "--hostname", "crate"], ["true"] => 0, Anyone, Any,
+            ["root"];
+        chapter_3: "03-mount", ["-v", "./book:/mnt:ro"], ["true"] => 0, Anyone, Any,
+            ["root"];
+        chapter_4: "04-pivot-root", [], ["true"] => 0, Anyone, Any, ["pivot-root"];
+        chapter_5: "05-cgroups", ["--memory", "32m", "--pids-limit", "20", "--cpus", "0.5"],
+            ["true"] => 0, Anyone, Virtual, ["pivot-root"];
+        chapter_6: "06-user", [], ["true"] => 0, User, Any, ["pivot-root", "user-namespace"];
+        chapter_7: "07-image", ["--image", "base:1"], ["true"] => 0, User, Linux68,
+            ["pivot-root", "user-namespace", "overlay"];
+        chapter_8: "08-network", ["-p", "127.0.0.1:8080:80"], ["true"] => 0,
+            RootWithNetwork, Virtual, [];
     }
 }
 

@@ -1,17 +1,40 @@
 //! Turns the Markdown that authors write into the Markdown that mdBook renders:
 //! listings become narrower, typed and printed text in transcripts differ, pictures
-//! scroll. `book/look/` has the style and the script for that.
+//! scroll, recorded kernel calls become a table. `book/look/` has the style and the
+//! scripts for that.
 
 pub mod fences;
 pub mod listing;
 pub mod minutes;
 pub mod picture;
+pub mod trace;
 pub mod transcript;
+
+use std::error::Error;
+use std::path::Path;
+
+pub use kit::source::statement;
 
 use fences::{Fence, Piece};
 use transcript::Terminals;
 
-/// Changes one page, in which mdBook has already replaced the includes.
+/// Changes one page of the book in this workspace.
+///
+/// # Errors
+/// When the page names a recording that cannot be read.
+pub fn page_of(workspace: &Path, markdown: &str) -> Result<String, Box<dyn Error>> {
+    let mut lines = Vec::new();
+    for line in page(markdown).lines() {
+        match trace::directive(line) {
+            Some(name) => lines.extend(trace::table(workspace, name)?),
+            None => lines.push(line.to_string()),
+        }
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Changes all that needs only the page itself, in which mdBook has already replaced the
+/// includes.
 pub fn page(markdown: &str) -> String {
     let pieces = fences::split(markdown);
     let mut terminals = Terminals::of(&pieces);

@@ -154,7 +154,8 @@ fn placeholder(mark: &str) -> String {
     format!("<span class=\"any\" title=\"differs from run to run\">{mark}</span>")
 }
 
-fn escaped(text: &str) -> String {
+/// Escapes the characters that HTML reserves in text.
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -57,6 +57,10 @@ impl Processes {
                 self.own.dedup();
             }
             ("execve", Caller::Parent) => self.helpers.push(call.rest(1)),
+            // The DNS responder ends when no container uses its bridge.
+            ("RTM_DELLINK", _) if !call.arg(0).starts_with("veth") => {
+                self.helpers.clear();
+            }
             ("execve", who) => {
                 let process = match who {
                     Caller::Grandchild => &mut self.grandchild,
@@ -80,7 +84,11 @@ impl Processes {
             }
             ("setresuid", _) => self.set_id("runs as user", call.arg(0).into()),
             ("setresgid", _) => self.set_id("runs as group", call.arg(0).into()),
-            ("setgroups", _) => self.set_id("other groups", call.args.join(", ")),
+            ("setgroups", _) => {
+                let groups = call.args.join(", ");
+                self.set_id("other groups", groups.trim_matches(['[', ']']).into());
+            }
+            ("keyctl", _) => self.set_id("session keyring", "a new one".into()),
             ("prctl", Caller::Child) if call.arg(0) == "PR_SET_PDEATHSIG" => {
                 self.tie("is killed when the runtime ends");
             }
