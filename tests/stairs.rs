@@ -40,6 +40,8 @@ const TEST_KIT: &str = "kiste-tests";
 const BENCH: &str = "kiste-bench";
 /// The preprocessor of the book.
 const BOOK: &str = "kiste-book";
+/// The learner's command, in `tests/workshop`.
+const WORKSHOP: &str = "kiste-workshop";
 /// The package that prints the last line of the tests, in `tests/summary`.
 const SUMMARY: &str = "test-summary";
 /// The library that all steps share, which has no chapter.
@@ -64,7 +66,7 @@ fn every_step_depends_on_lower_steps_only_and_is_named_like_its_chapter() {
 fn problems(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for package in &metadata.packages {
-        if [TEST_KIT, BENCH, BOOK, SUMMARY].contains(&package.name.as_str()) {
+        if [TEST_KIT, BENCH, BOOK, SUMMARY, WORKSHOP].contains(&package.name.as_str()) {
             wrong.extend(dependencies_of_tests(package));
             continue;
         }

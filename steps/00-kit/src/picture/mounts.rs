@@ -47,6 +47,7 @@ impl Mounts {
     fn make(&mut self, call: &Call<'_>) {
         let place = if call.is_on_host() { Place::Host } else { Place::Container };
         let source = match call.arg(0) {
+            "overlay" if call.arg(1) == "1 layers" => "overlay of 1 layer".into(),
             "overlay" => format!("overlay of {}", call.rest(1)),
             source => source.to_string(),
         };
