@@ -1,16 +1,18 @@
 //! Turns the Markdown that authors write into the Markdown that mdBook renders:
 //! listings become narrower, typed and printed text in transcripts differ, pictures
-//! scroll, recorded kernel calls become a table. `book/look/` has the style and the
-//! scripts for that.
+//! scroll, recorded kernel calls become a table, and the tools of the tasks are listed.
+//! `book/look/` has the style and the scripts for that.
 
 pub mod fences;
 pub mod listing;
 pub mod minutes;
 pub mod picture;
+pub mod tools;
 pub mod trace;
 pub mod transcript;
 
 use std::error::Error;
+use std::fs;
 use std::path::Path;
 
 pub use kit::source::statement;
@@ -21,13 +23,14 @@ use transcript::Terminals;
 /// Changes one page of the book in this workspace.
 ///
 /// # Errors
-/// When the page names a recording that cannot be read.
+/// When the page names a recording or a table of tasks that cannot be read.
 pub fn page_of(workspace: &Path, markdown: &str) -> Result<String, Box<dyn Error>> {
     let mut lines = Vec::new();
     for line in page(markdown).lines() {
-        match trace::directive(line) {
-            Some(name) => lines.extend(trace::table(workspace, name)?),
-            None => lines.push(line.to_string()),
+        match (trace::directive(line), tools::step(line)) {
+            (Some(name), _) => lines.extend(trace::table(workspace, name)?),
+            (None, Some(step)) => lines.extend(tools_of(step, workspace)?),
+            (None, None) => lines.push(line.to_string()),
         }
     }
     Ok(lines.join("\n") + "\n")
@@ -49,6 +52,14 @@ pub fn page(markdown: &str) -> String {
         }
     }
     page.join("\n") + "\n"
+}
+
+fn tools_of(step: &str, workspace: &Path) -> Result<Vec<String>, String> {
+    let path = workspace.join("tests/tasks").join(step).with_extension("toml");
+    let table = fs::read_to_string(&path).map_err(|error| error.to_string());
+    table
+        .and_then(|table| tools::shown(&table))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Returns the lines of a fence as mdBook gets them.
