@@ -96,8 +96,14 @@ fn by_default_the_propagation_is_private() {
     let host = Distribution::start();
     for options in [&[][..], &["--propagation", "private"]] {
         let running = host.start_in(&fixture, options, &["sleep", "100"]);
+        let root = host::mount_at(running.pid, "/").unwrap();
+        assert!(
+            peer_groups(&root).is_empty(),
+            "the mount at / is in a peer group: {root}"
+        );
         for line in host::mounts_of(running.pid) {
-            assert!(peer_groups(&line).is_empty(), "{line}");
+            let what = "a mount below it is in a peer group";
+            assert!(peer_groups(&line).is_empty(), "{what}: {line}");
         }
     }
 }

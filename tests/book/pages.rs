@@ -15,6 +15,7 @@ pub struct Book {
     pub pages: Vec<Page>,
 }
 
+#[derive(Clone)]
 pub struct Page {
     pub path: PathBuf,
     pub text: String,

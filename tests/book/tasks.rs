@@ -1,14 +1,15 @@
 //! Checks the numbered tasks: each task of a chapter is marked at its place in the
 //! source.
 //!
-//! In the chapter: ``**Task 1.2** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: …``.
+//! In the chapter: ``**Task 1.2** (8 minutes) — `steps/01-uts/src/lib.rs`, `fn
+//! set_hostname`: …``, all on one line.
 //! In that file, directly above that function (attributes may stand between): `// Task
 //! 1.2: …`. Above the function, the mark survives when a learner empties the function's
 //! body.
 
 use std::path::{Path, PathBuf};
 
-use kiste_tests::tasks::{Chapter, Source};
+use kiste_tests::tasks::{Chapter, Source, Task};
 
 use super::markdown;
 use super::pages::{Book, Page};
@@ -19,6 +20,7 @@ type Number = (u32, u32);
 /// A task on a page.
 struct PageTask {
     number: Number,
+    minutes: u32,
     line: usize,
     file: PathBuf,
     function: String,
@@ -100,7 +102,7 @@ fn tasks(page: &Page) -> Result<Vec<PageTask>, String> {
         task(line, text).ok_or_else(|| {
             page.at(
                 line,
-                "write a task as **Task 1.2** — `steps/…/file.rs`, `fn name`: …",
+                "write a task as **Task 1.2** (8 minutes) — `steps/…/file.rs`, `fn name`: …",
             )
         })
     };
@@ -109,11 +111,18 @@ fn tasks(page: &Page) -> Result<Vec<PageTask>, String> {
 
 fn task(line: usize, text: &str) -> Option<PageTask> {
     let (_, rest) = text.split_once("**Task ")?;
-    let (number, rest) = rest.split_once("** — `")?;
+    let (number, rest) = rest.split_once("** (")?;
+    let (minutes, rest) = rest.split_once(" minutes) — `")?;
     let (file, rest) = rest.split_once("`, `fn ")?;
     let (function, _) = rest.split_once("`:")?;
     let function = function.rsplit("::").next()?.to_string();
-    Some(PageTask { number: parse(number)?, line, file: file.into(), function })
+    Some(PageTask {
+        number: parse(number)?,
+        minutes: minutes.parse().ok()?,
+        line,
+        file: file.into(),
+        function,
+    })
 }
 
 /// Returns the marks in a source file.
@@ -153,20 +162,50 @@ fn parse(number: &str) -> Option<Number> {
     Some((chapter.parse().ok()?, task.parse().ok()?))
 }
 
-/// Checks that the tables in `tests/tasks` have every task of Part I's chapters, each with
-/// wrong answers that apply to our code, at least one of them in the task's function.
+/// Checks that the tables in `tests/tasks` have every task of Part I's chapters, each
+/// with the minutes that the chapter says, and that the chapter shows the tools.
 #[test]
-fn every_task_has_tests_and_wrong_answers() {
-    let book = Book::open(&kiste_tests::rootfs::workspace()).unwrap();
-    for page in book.chapters_with_tasks() {
-        let step = page.path.file_stem().unwrap().to_str().unwrap();
-        let table = Chapter::of(step).tasks;
-        let on_page: Vec<_> = { tasks(page).unwrap() }
+fn the_tables_have_the_tasks_of_the_chapters() {
+    for (page, step, table) in tables() {
+        let on_page: Vec<_> = { tasks(&page).unwrap() }
             .iter()
-            .map(|task| format!("{}.{}", task.number.0, task.number.1))
+            .map(|task| (format!("{}.{}", task.number.0, task.number.1), task.minutes))
             .collect();
-        let listed: Vec<_> = table.iter().map(|task| task.number.clone()).collect();
+        let listed: Vec<_> =
+            table.iter().map(|task| (task.number.clone(), task.minutes)).collect();
         assert_eq!(on_page, listed, "tests/tasks/{step}.toml");
+        let shows_tools = page.text.contains(&format!("\n{{{{#tools {step}}}}}\n"));
+        assert!(shows_tools, "{step}.md needs a line {{{{#tools {step}}}}}");
+    }
+}
+
+/// Checks that each task can be done in one sitting, by a learner who knows no more than
+/// the chapter and the task's tools and hints.
+#[test]
+fn every_task_is_small_and_has_hints_and_tools() {
+    for task in tables().into_iter().flat_map(|(_, _, table)| table) {
+        let number = &task.number;
+        let source = Source::of(&task).unwrap();
+        let lines = source.lines_of_code();
+        assert!((3..=15).contains(&lines), "task {number}: {lines} lines of code");
+        assert!(task.minutes >= 1, "task {number}: minutes");
+        assert!((2..=3).contains(&task.hints.len()), "task {number}: 2 or 3 hints");
+        assert!((3..=8).contains(&task.tools.len()), "task {number}: 3 to 8 tools");
+        for tool in &task.tools {
+            assert!(
+                words(source.body()).any(|word| word == first_word(&tool.name)),
+                "task {number}: the answer has no {}",
+                first_word(&tool.name)
+            );
+        }
+    }
+}
+
+/// Checks that each task has wrong answers that apply to our code, at least one of them
+/// in the task's function.
+#[test]
+fn every_task_has_wrong_answers() {
+    for (_, _, table) in tables() {
         for task in &table {
             let source = Source::of(task).unwrap();
             assert!(
@@ -187,6 +226,26 @@ fn every_task_has_tests_and_wrong_answers() {
     }
 }
 
+/// Returns the chapters with tasks, each with its step and its table.
+fn tables() -> Vec<(Page, String, Vec<Task>)> {
+    let book = Book::open(&kiste_tests::rootfs::workspace()).unwrap();
+    let table = |page: &Page| {
+        let step = page.path.file_stem().unwrap().to_str().unwrap().to_string();
+        (page.clone(), step.clone(), Chapter::of(&step).tasks)
+    };
+    book.chapters_with_tasks().map(table).collect()
+}
+
+fn first_word(text: &str) -> &str {
+    words(text).next().unwrap_or_default()
+}
+
+/// Returns the identifiers in a text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|ch: char| !ch.is_alphanumeric() && ch != '_')
+        .filter(|word| !word.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::scratch::{accepts, refuses};
@@ -194,8 +253,7 @@ mod tests {
 
     const PAGE: &str = "book/src/01-uts.md";
     const FILE: &str = "steps/01-uts/src/lib.rs";
-    const ASKED: &str =
-        "1. **Task 1.1** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: call it.\n";
+    const ASKED: &str = "1. **Task 1.1** (8 minutes) — `steps/01-uts/src/lib.rs`, `fn set_hostname`: call it.\n";
     const MARKED: &str =
         "fn other() {}\n\n// Task 1.1: call it\n/// Docs.\npub fn set_hostname() {}\n";
 
@@ -262,7 +320,10 @@ mod tests {
     }
 
     #[test]
-    fn a_task_without_its_function_is_found() {
-        refuses(check, &[(PAGE, "**Task 1.1** — call it\n")], "write a task as");
+    fn a_task_without_its_function_or_its_minutes_is_found() {
+        let without_minutes = ASKED.replace(" (8 minutes)", "");
+        for asked in ["**Task 1.1** (8 minutes) — call it\n", &without_minutes] {
+            refuses(check, &[(PAGE, asked)], "write a task as");
+        }
     }
 }

@@ -39,13 +39,10 @@ pub struct Task {
     /// The tests that check it, as `--list` prints them.
     pub tests: Vec<String>,
     /// How long it takes a learner who has read the chapter up to it.
-    #[serde(default)]
     pub minutes: u32,
     /// The functions and values that the answer is made of.
-    #[serde(default)]
     pub tools: Vec<Tool>,
     /// Hints, of which each says more than the one before: at most three.
-    #[serde(default)]
     pub hints: Vec<String>,
     /// The check of `doctor` without which these tests cannot run: `cgroup-v2`.
     pub needs: Option<String>,

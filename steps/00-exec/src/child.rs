@@ -127,12 +127,16 @@ impl Child {
                 terminal.relay()?;
             }
             if events.ended {
-                terminal.release(&self.process)?; // before the shell goes on there
-                return self.reap();
+                return self.finish(terminal);
             }
         }
     }
     // ANCHOR_END: wait_at
+
+    fn finish(&mut self, terminal: &mut dyn Foreground) -> Result<Status> {
+        terminal.release(&self.process)?; // before the shell goes on there
+        self.reap()
+    }
 
     fn wait_for_events(&self, terminal: &dyn Foreground) -> Result<Events> {
         let mut fds = vec![

@@ -82,9 +82,7 @@ fn execute(
     enter_workdir(command.workdir.as_deref())?;
     let program = command.find()?;
     command.umask.map_or(Ok(()), set_umask)?;
-    sys::default_signals();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
-        .context("sigprocmask(unblock all)")?;
+    reset_signals()?;
 
     before_exec.announce(&program);
     parent.announce_exec()?;
@@ -146,6 +144,13 @@ fn set_umask(mask: u32) -> Result<()> {
             Ok::<_, Errno>(())
         },
     )
+}
+
+/// Resets every signal to its default, and blocks none: both outlive an exec.
+fn reset_signals() -> Result<()> {
+    sys::default_signals();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .context("sigprocmask(unblock all)")
 }
 
 /// Tells whether the working directory is below this process's root directory.

@@ -119,7 +119,7 @@ impl<'a> Spawn<'a> {
     ///
     /// # Errors
     /// The error of clone3(2), or the child's error.
-    // Task 0.1: make the channel first, then clone; each side keeps one end.
+    // Task 0.1: since the clone each side has both ends, and keeps one.
     pub fn spawn(
         mut self,
         become_command: impl FnOnce(&Channel) -> Result<Infallible>,
@@ -134,6 +134,7 @@ impl<'a> Spawn<'a> {
             Some(prepare) => self.clone_through(prepare, &ours, &theirs)?,
         };
 
+        // Task 0.1 begins.
         match cloned {
             Cloned::Child => {
                 drop(ours);

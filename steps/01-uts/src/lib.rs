@@ -78,14 +78,7 @@ impl FromStr for HostName {
         }
         match name.split('.').find(|label| !is_label(label)) {
             None => Ok(HostName(name.into())),
-            Some("") => Err(
-                "a host name has no empty part: it neither begins nor ends with a dot"
-                    .into(),
-            ),
-            Some(label) => Err(format!(
-                "{label:?} is no part of a host name: 1 to {LONGEST_LABEL} letters, \
-                 digits and hyphens, not beginning or ending with a hyphen"
-            )),
+            Some(label) => Err(explain_label(label)),
         }
     }
 }
@@ -130,6 +123,18 @@ fn is_label(label: &str) -> bool {
         && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
         && !label.starts_with('-')
         && !label.ends_with('-')
+}
+
+/// Explains why a text is no label.
+fn explain_label(label: &str) -> String {
+    match label {
+        "" => "a host name has no empty part: it neither begins nor ends with a dot"
+            .into(),
+        _ => format!(
+            "{label:?} is no part of a host name: 1 to {LONGEST_LABEL} letters, \
+             digits and hyphens, not beginning or ending with a hyphen"
+        ),
+    }
 }
 
 #[cfg(test)]

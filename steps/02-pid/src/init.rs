@@ -42,6 +42,7 @@ fn run(
     let signals = Signals::block()?;
     let child = start(command, before_exec, parent)?;
     parent.send_started()?;
+    // Task 2.3 begins.
     loop {
         wait_for(&signals)?;
         for received in signals.read()? {

@@ -47,8 +47,6 @@ impl Terminal {
     ///
     /// # Errors
     /// The kernel's, from one of these calls.
-    // Task 4.3: ptmx of the new devpts, so that the terminal has a name inside:
-    // /dev/pts/0.
     pub fn open(self, root: BorrowedFd<'_>, parent: &Channel) -> Result<()> {
         if let Some(terminal) = self.open_without_console(root, parent)? {
             dev::console(root, &terminal)?;
@@ -61,6 +59,7 @@ impl Terminal {
     ///
     /// # Errors
     /// As [`Terminal::open`].
+    // Task 4.3: our session takes the inner end, and the parent gets the master.
     pub fn open_without_console(
         self,
         root: BorrowedFd<'_>,
@@ -69,24 +68,8 @@ impl Terminal {
         if !self.exists() {
             return Ok(None);
         }
-        let ptmx = inside::open(root, Path::new("/dev/pts/ptmx"))?;
-        let master = kit::call(
-            "a new pty in the container's devpts",
-            "open",
-            "/dev/pts/ptmx",
-            || reopen(ptmx.as_fd(), OFlags::RDWR),
-        )?;
-        kit::call("unlock the other end of the pty", "ioctl", "TIOCSPTLCK, 0", || {
-            unlockpt(&master)
-        })?;
-        let terminal = kit::call("open the other end", "ioctl", "TIOCGPTPEER", || {
-            sys::peer(master.as_fd())
-        })?;
-        if let Some(size) = self.size.or_else(window_size) {
-            kit::call("the size of the window", "ioctl", "TIOCSWINSZ", || {
-                tcsetwinsize(&master, size)
-            })?;
-        }
+        let (master, terminal) = open_pty(root)?;
+        set_size(&master, self.size.or_else(window_size))?;
         kit::call("its controlling terminal", "ioctl", "TIOCSCTTY", || {
             rustix::process::ioctl_tiocsctty(&terminal)
         })
@@ -161,4 +144,32 @@ impl Terminal {
             [_, Stream::Passed, Stream::Passed] => stdio::stdin(),
         }
     }
+}
+
+// ANCHOR: open_pty
+/// Opens a pty of the container's own devpts, so that its inner end has a name inside:
+/// /dev/pts/0. Returns the master and the inner end.
+fn open_pty(root: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd)> {
+    let ptmx = inside::open(root, Path::new("/dev/pts/ptmx"))?;
+    let master = kit::call(
+        "a new pty in the container's devpts",
+        "open",
+        "/dev/pts/ptmx",
+        || reopen(ptmx.as_fd(), OFlags::RDWR),
+    )?;
+    kit::call("unlock the other end of the pty", "ioctl", "TIOCSPTLCK, 0", || {
+        unlockpt(&master)
+    })?;
+    let terminal = kit::call("open the other end", "ioctl", "TIOCGPTPEER", || {
+        sys::peer(master.as_fd())
+    })?;
+    Ok((master, terminal))
+}
+// ANCHOR_END: open_pty
+
+fn set_size(master: &OwnedFd, size: Option<Winsize>) -> Result<()> {
+    let Some(size) = size else { return Ok(()) };
+    kit::call("the size of the window", "ioctl", "TIOCSWINSZ", || {
+        tcsetwinsize(master, size)
+    })
 }

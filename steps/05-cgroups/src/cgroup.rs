@@ -61,6 +61,7 @@ impl Cgroup {
         require_controllers(&hierarchies, &limits.controllers())?;
         note::write(&hierarchies, placement, run_dir)?;
 
+        // Task 5.1 begins.
         let mut cgroup = Cgroup::new(run_dir.keeper());
         for hierarchy in hierarchies.iter() {
             let path = hierarchy.base.join(placement.path());

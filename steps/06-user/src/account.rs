@@ -106,41 +106,20 @@ impl User {
     // ANCHOR: look_up
     // Task 6.4: a name must have an entry in /etc/passwd; a number may have one.
     fn look_up(&self, passwd: &str, groups: &str) -> Result<Account> {
-        let entry =
-            entries(passwd).find(|entry| self.user.is(entry.first(), entry.get(2)));
-        let number =
-            |entry: &[&str], at: usize| entry.get(at).and_then(|text| parse_id(text));
-        let (uid, primary) = match (&self.user, &entry) {
-            (_, Some(entry)) => (number(entry, 2), number(entry, 3)),
+        let is_wanted = |entry: &Vec<&str>| self.user.is(entry.first(), entry.get(2));
+        let account = match (&self.user, entries(passwd).find(is_wanted)) {
+            (_, Some(entry)) => account_of(&entry, groups)?,
             // as in Docker: a number without an entry has group 0
-            (UserName::Number(uid), None) => (Some(*uid), Some(0)),
+            (UserName::Number(uid), None) => {
+                Account { home: Some("/".into()), ..Account::of_id(*uid, 0) }
+            }
             (UserName::Text(name), None) => {
                 return Err(unknown("user", name, "/etc/passwd"));
             }
         };
-        let name = entry.as_ref().and_then(|entry| entry.first().copied());
-        // As in Docker: without a home directory, it is `/`.
-        let home = entry
-            .as_ref()
-            .and_then(|entry| entry.get(5).copied())
-            .filter(|home| !home.is_empty());
-        let malformed = || {
-            let line = entry.as_deref().unwrap_or_default().join(":");
-            Failure::new(format_args!(
-                "/etc/passwd of the root file system: {line:?} has no ids"
-            ))
-        };
-        let account = Account {
-            uid: uid.ok_or_else(malformed)?,
-            gid: primary.ok_or_else(malformed)?,
-            groups: Vec::new(),
-            home: Some(home.unwrap_or("/").into()),
-        };
-        match &self.group {
-            // as in Docker: if a group is given, it is the only one
-            Some(group) => Ok(Account { gid: group.gid(groups)?, ..account }),
-            None => Ok(Account { groups: memberships(groups, name), ..account }),
-        }
+        let Some(group) = &self.group else { return Ok(account) };
+        // as in Docker: if a group is given, it is the only one
+        Ok(Account { gid: group.gid(groups)?, groups: Vec::new(), ..account })
     }
     // ANCHOR_END: look_up
 }
@@ -172,13 +151,33 @@ fn parse_id(text: &str) -> Option<u32> {
     text.parse().ok().filter(|id| *id < u32::MAX)
 }
 
+/// Reads the account of an entry of /etc/passwd. As in Docker, without a home directory
+/// it is `/`.
+fn account_of(entry: &[&str], groups: &str) -> Result<Account> {
+    let id = |at: usize| {
+        let malformed = || {
+            let line = entry.join(":");
+            Failure::new(format_args!(
+                "/etc/passwd of the root file system: {line:?} has no ids"
+            ))
+        };
+        entry.get(at).and_then(|text| parse_id(text)).ok_or_else(malformed)
+    };
+    let home = entry.get(5).filter(|home| !home.is_empty()).unwrap_or(&"/");
+    Ok(Account {
+        uid: id(2)?,
+        gid: id(3)?,
+        groups: entry.first().map_or_else(Vec::new, |name| memberships(groups, name)),
+        home: Some((*home).into()),
+    })
+}
+
 fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {
     text.lines().map(|line| line.split(':').collect())
 }
 
 /// Finds the groups that list this user as a member.
-fn memberships(groups: &str, name: Option<&str>) -> Vec<u32> {
-    let Some(name) = name else { return Vec::new() };
+fn memberships(groups: &str, name: &str) -> Vec<u32> {
     let is_member = |entry: &Vec<&str>| {
         entry.get(3).is_some_and(|members| members.split(',').any(|it| it == name))
     };

@@ -76,7 +76,6 @@ fn main() -> ExitCode {
 }
 
 // ANCHOR: run
-// Task 6.1: one call makes all namespaces, and the user namespace owns the others.
 fn run(args: &Run) -> kit::Result<ExitCode> {
     args.explain.start();
     let limits = args.cgroup.limits()?;

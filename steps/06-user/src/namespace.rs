@@ -93,13 +93,16 @@ impl Ids {
         maps.flat_map(IdMap::ranges).map(|range| (range.outside, range.size)).collect()
     }
 
+    // ANCHOR: namespace
     /// The flag for clone(2): CLONE_NEWUSER, or none for the host's ids.
+    // Task 6.1: one call makes all namespaces, and the user namespace owns the others.
     pub fn namespace(&self) -> CloneFlags {
         match &self.maps {
             Some(Maps { writer: Writer::Nobody(_), .. }) | None => CloneFlags::empty(),
             Some(_) => CloneFlags::CLONE_NEWUSER,
         }
     }
+    // ANCHOR_END: namespace
 
     // ANCHOR: write
     /// In the parent, while the child waits: writes the maps, and applies them to the
@@ -116,6 +119,7 @@ impl Ids {
     ) -> Result<()> {
         pipes::let_every_user_open();
         let Some(Maps { uids, gids, writer, .. }) = &self.maps else { return Ok(()) };
+        // Task 6.2 begins.
         match writer {
             Writer::Helpers(helpers) => helpers.write(child, uids, gids),
             Writer::Root => {

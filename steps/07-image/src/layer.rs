@@ -82,6 +82,7 @@ pub(crate) fn receive(
     rustix::fs::fchmod(&directory, Mode::from(0o755)).context("fchmod(the layer)")?;
     let bar = layer_bar(bars, &layer.name, layer.size);
 
+    // Task 7.1 begins.
     let (unpacked, diff_id, compression) = thread::scope(|scope| {
         let kept = Tee { input: bar.wrap_read((layer.open)()?), copy: &mut blob };
         let (compression, archive) = decompress(kept).context("read the archive")?;
@@ -92,16 +93,17 @@ pub(crate) fn receive(
     })?;
 
     let (digest, size, archive) = blob.finish();
-    if let Some(expected) = &layer.digest {
-        digest.verify("the layer's archive", expected)?;
-    }
-    if let Some(expected) = &layer.diff_id {
-        diff_id.verify("the layer without compression", expected)?;
-    }
+    verify("the layer's archive", &digest, layer.digest.as_ref())?;
+    verify("the layer without compression", &diff_id, layer.diff_id.as_ref())?;
     let descriptor = digest.descriptor(compression.media_type(), size)?;
     Ok(ReceivedLayer { archive, digest, diff_id, descriptor, unpacked, temporary })
 }
 // ANCHOR_END: receive
+
+/// Compares a digest with the expected one, if there is one.
+fn verify(what: &str, digest: &Digest, expected: Option<&Digest>) -> Result<()> {
+    expected.map_or(Ok(()), |expected| digest.verify(what, expected))
+}
 
 /// A reader that writes everything that it reads to a copy.
 struct Tee<R, W> {

@@ -101,6 +101,19 @@ struct Unpacker<'a> {
     has_aufs_links: bool,
 }
 
+impl<'a> Unpacker<'a> {
+    fn new(top: &'a OwnedFd, budget: &'a Budget) -> Self {
+        Unpacker {
+            top,
+            budget,
+            parent: None,
+            unpacked: Unpacked::default(),
+            lists_top: false,
+            has_aufs_links: false,
+        }
+    }
+}
+
 // ANCHOR: unpack
 /// Unpacks an archive into an empty directory.
 ///
@@ -114,14 +127,7 @@ pub(crate) fn unpack(
     budget: &Budget,
 ) -> Result<Unpacked> {
     let mut archive = ArchiveReader::new(input);
-    let mut unpacker = Unpacker {
-        top: directory,
-        budget,
-        parent: None,
-        unpacked: Unpacked::default(),
-        lists_top: false,
-        has_aufs_links: false,
-    };
+    let mut unpacker = Unpacker::new(directory, budget);
     while let Some(entry) = archive.next()? {
         unpacker.create_entry(&entry, archive.data()).with_context(|| entry.name())?;
     }

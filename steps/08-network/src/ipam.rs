@@ -44,38 +44,20 @@ pub(crate) fn lease(record: &NetworkRecord, request: LeaseRequest) -> Result<Lea
 }
 
 // ANCHOR: choose
-// Task 8.1: the first address that is free.
+/// Chooses the requested address, or else the first one that is free.
+// Task 8.1: the first address that nobody has, and that a host may have.
 fn choose(
     subnet: Subnet,
     requested: Option<IpAddr>,
     leases: &[Lease],
     network: &str,
 ) -> Result<IpAddr> {
-    let holder = |ip: &IpAddr| leases.iter().find(|lease| lease.addresses.contains(ip));
     if let Some(ip) = requested {
-        let (kind, why) = match holder(&ip) {
-            _ if !subnet.contains(ip) => {
-                let subnet = subnet.network();
-                (Usage, format!("it is not in {subnet}, the subnet of {network}"))
-            }
-            _ if ip == subnet.ip() => (Conflict, "the bridge has it".into()),
-            _ if is_reserved(subnet, ip) => {
-                (Usage, "it is reserved in its subnet".into())
-            }
-            Some(lease) => {
-                let (id, hostname) = (&lease.id, &lease.hostname);
-                (Conflict, format!("container {id} ({hostname}) has it"))
-            }
-            None => return Ok(ip),
-        };
-        return Err(Failure::new(format_args!("{ip}: {why}"))
-            .with_kind(kind)
-            .hint("choose another address, or leave the option out")
-            .into());
+        return check(subnet, ip, leases, network).map(|()| ip);
     }
     let mut all = (1..).map_while(|n| subnet.nth(n));
     let free = all.find(|ip| {
-        *ip != subnet.ip() && !is_reserved(subnet, *ip) && holder(ip).is_none()
+        *ip != subnet.ip() && !is_reserved(subnet, *ip) && holder(leases, *ip).is_none()
     });
     free.ok_or_else(|| {
         let subnet = subnet.network();
@@ -84,6 +66,32 @@ fn choose(
     .hint("end some of its containers, or create a network with a larger --subnet")
 }
 // ANCHOR_END: choose
+
+/// Refuses a requested address that the container cannot have.
+fn check(subnet: Subnet, ip: IpAddr, leases: &[Lease], network: &str) -> Result<()> {
+    let (kind, why) = match holder(leases, ip) {
+        _ if !subnet.contains(ip) => {
+            let subnet = subnet.network();
+            (Usage, format!("it is not in {subnet}, the subnet of {network}"))
+        }
+        _ if ip == subnet.ip() => (Conflict, "the bridge has it".into()),
+        _ if is_reserved(subnet, ip) => (Usage, "it is reserved in its subnet".into()),
+        Some(lease) => {
+            let (id, hostname) = (&lease.id, &lease.hostname);
+            (Conflict, format!("container {id} ({hostname}) has it"))
+        }
+        None => return Ok(()),
+    };
+    Err(Failure::new(format_args!("{ip}: {why}"))
+        .with_kind(kind)
+        .hint("choose another address, or leave the option out")
+        .into())
+}
+
+/// Finds the lease of the container that has this address.
+fn holder(leases: &[Lease], ip: IpAddr) -> Option<&Lease> {
+    leases.iter().find(|lease| lease.addresses.contains(&ip))
+}
 
 /// Tells whether no host may have this address: the first one names the subnet itself,
 /// and in IPv4 the last one is the broadcast address (RFC 1122, 3.2.1.3).

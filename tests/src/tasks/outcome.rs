@@ -126,7 +126,8 @@ failures:
 
     fn task(wrong: &str) -> Task {
         let text = format!(
-            "number = \"2.4\"\ntests = [\"init::a\", \"init::b\", \"init::c\"]\n{wrong}"
+            "number = \"2.4\"\nminutes = 8\nhints = []\ntools = []\n\
+             tests = [\"init::a\", \"init::b\", \"init::c\"]\n{wrong}"
         );
         toml::from_str(&text).unwrap()
     }
