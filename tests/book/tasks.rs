@@ -1,8 +1,8 @@
 //! Checks the numbered tasks: each task of a chapter is marked at its place in the
 //! source.
 //!
-//! In the chapter: ``**Task 1.2** (8 minutes) — `steps/01-uts/src/lib.rs`, `fn
-//! set_hostname`: …``, all on one line.
+//! In the chapter: ``**Task 1.2** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: … (8
+//! minutes)``. The name of the function is on the first line.
 //! In that file, directly above that function (attributes may stand between): `// Task
 //! 1.2: …`. Above the function, the mark survives when a learner empties the function's
 //! body.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use kiste_tests::tasks::{Chapter, Source, Task};
 
-use super::markdown;
+use super::markdown::{self, Line};
 use super::pages::{Book, Page};
 
 /// 1.2 is `(1, 2)`: the second task of chapter 1.
@@ -97,22 +97,27 @@ fn unmarked(task: &PageTask, marks: &[Mark]) -> Option<String> {
 /// Returns the tasks that a chapter asks for, in its order.
 fn tasks(page: &Page) -> Result<Vec<PageTask>, String> {
     let (_, prose) = markdown::split(&page.text);
-    let lines = prose.iter().filter(|(_, text)| text.contains("**Task "));
-    let task = |&(line, text): &(usize, &str)| {
-        task(line, text).ok_or_else(|| {
+    let begins = |&(_, (_, text)): &(usize, &Line<'_>)| text.contains("**Task ");
+    let lines = prose.iter().enumerate().filter(begins);
+    let task = |(index, &(line, text)): (usize, &Line<'_>)| {
+        task(line, text, &prose[index + 1..]).ok_or_else(|| {
             page.at(
                 line,
-                "write a task as **Task 1.2** (8 minutes) — `steps/…/file.rs`, `fn name`: …",
+                "write a task as **Task 1.2** — `steps/…/file.rs`, `fn name`: … (8 minutes)",
             )
         })
     };
     lines.map(task).collect()
 }
 
-fn task(line: usize, text: &str) -> Option<PageTask> {
+/// Reads a task from its first line and the indented lines below.
+fn task(line: usize, text: &str, below: &[Line<'_>]) -> Option<PageTask> {
+    let below = below.iter().map(|(_, text)| *text);
+    let more = below.take_while(|text| text.starts_with("  ")).map(str::trim);
+    let text = [text.trim()].into_iter().chain(more).collect::<Vec<_>>().join(" ");
+    let (text, minutes) = text.strip_suffix(" minutes)")?.rsplit_once(" (")?;
     let (_, rest) = text.split_once("**Task ")?;
-    let (number, rest) = rest.split_once("** (")?;
-    let (minutes, rest) = rest.split_once(" minutes) — `")?;
+    let (number, rest) = rest.split_once("** — `")?;
     let (file, rest) = rest.split_once("`, `fn ")?;
     let (function, _) = rest.split_once("`:")?;
     let function = function.rsplit("::").next()?.to_string();
@@ -253,7 +258,8 @@ mod tests {
 
     const PAGE: &str = "book/src/01-uts.md";
     const FILE: &str = "steps/01-uts/src/lib.rs";
-    const ASKED: &str = "1. **Task 1.1** (8 minutes) — `steps/01-uts/src/lib.rs`, `fn set_hostname`: call it.\n";
+    const ASKED: &str = "1. **Task 1.1** — `steps/01-uts/src/lib.rs`, `fn set_hostname`: \
+                         call\n   it. (8 minutes)\n";
     const MARKED: &str =
         "fn other() {}\n\n// Task 1.1: call it\n/// Docs.\npub fn set_hostname() {}\n";
 
@@ -322,7 +328,7 @@ mod tests {
     #[test]
     fn a_task_without_its_function_or_its_minutes_is_found() {
         let without_minutes = ASKED.replace(" (8 minutes)", "");
-        for asked in ["**Task 1.1** (8 minutes) — call it\n", &without_minutes] {
+        for asked in ["**Task 1.1** — call it (8 minutes)\n", &without_minutes] {
             refuses(check, &[(PAGE, asked)], "write a task as");
         }
     }
