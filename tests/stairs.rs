@@ -44,8 +44,6 @@ const BOOK: &str = "kiste-book";
 const WORKSHOP: &str = "kiste-workshop";
 /// The package that prints the last line of the tests, in `tests/summary`.
 const SUMMARY: &str = "test-summary";
-/// The program that leads learners through the tasks, in `tests/workshop`.
-const WORKSHOP: &str = "kiste-workshop";
 /// The library that all steps share, which has no chapter.
 const KIT: &str = "00-kit";
 
