@@ -297,6 +297,10 @@ fn calls(stderr: &str, replaced: &Replaced, workspace: &Path) -> Vec<Call> {
         if is_opening && is_number {
             line["result"] = "a descriptor".into();
         }
+        // The host tracks as many connections as it has.
+        if line["result"].as_str().unwrap().starts_with("0 of ") {
+            line["result"] = "0 of 0".into();
+        }
     }
     for line in lines.iter_mut().filter(|line| line["call"] == "execve") {
         // The directory of a program differs between distributions.
