@@ -1,15 +1,13 @@
 //! Applies device rules: by a list on version 1, by a BPF program on version 2.
 
-use std::fs;
-
 use anyhow::Result;
 use kit::Failure;
-use nix::unistd::geteuid;
 
 use crate::cgroup::Cgroup;
 use crate::controller::{Controller, Version};
 use crate::device_rules::DeviceRules;
 use crate::directory::unified;
+use crate::host_root::is_root_of_host;
 use crate::{device_list, device_program};
 
 impl Cgroup {
@@ -51,12 +49,4 @@ fn write(cgroup: &Cgroup, rules: &DeviceRules) -> Result<()> {
             .into()),
         },
     }
-}
-
-/// Returns whether this process is root of the host's user namespace
-/// (user_namespaces(7): only there all ids are mapped to themselves).
-pub(crate) fn is_root_of_host() -> bool {
-    let is_initial = |map: String| map.split_whitespace().eq(["0", "0", "4294967295"]);
-    geteuid().is_root()
-        && fs::read_to_string("/proc/self/uid_map").is_ok_and(is_initial)
 }

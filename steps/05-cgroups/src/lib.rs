@@ -49,6 +49,7 @@ mod fake;
 mod freeze;
 mod gc;
 mod hierarchy;
+mod host_root;
 mod kill;
 mod limit_files;
 mod limits;

@@ -160,8 +160,7 @@ impl CgroupPaths {
                         "{path}: another cgroup is in the place of the container's"
                     ),
                 };
-                let hint =
-                    "its processes may run without limits: `delete --force` ends it";
+                let hint = "its processes may run without limits: end the container";
                 let failure = Failure::new(what).with_kind(FailureKind::Conflict);
                 return Err(failure.hint(hint).into());
             }

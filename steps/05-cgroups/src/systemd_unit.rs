@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::controller::{Controller, Version};
 use crate::cpuset::CpuList;
+use crate::device_allow;
 use crate::hierarchy::Hierarchies;
+use crate::host_root::is_root_of_host;
 use crate::placement::SessionBus;
 use crate::resources::Resources;
 use crate::scope::{self, Property};
 use crate::setting::Setting;
 use crate::values::{Cpus, Max};
-use crate::{device_allow, devices};
 
 /// A scope of systemd (systemd.scope(5)), by its slice and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +128,7 @@ impl SystemdUnit {
         properties.push(("Slice".into(), Property::Text(self.slice.clone())));
         properties.extend(limits(resources)?);
         if let Some(rules) = &resources.devices
-            && devices::is_root_of_host()
+            && is_root_of_host()
         {
             properties.extend(device_allow::properties(rules)?);
         }
