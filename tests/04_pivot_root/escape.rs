@@ -130,7 +130,7 @@ fn no_working_directory_leads_out_through_a_descriptor() {
             .map(String::from);
     for path in descriptors.chain(others) {
         let ran = fixture.run_under(&starter, &["-w", &path], &["sh", "-c", "pwd; ls"]);
-        ran.exits(125).assert_stderr_contains("the working directory");
+        ran.exits(125).assert_stderr_contains("working directory");
         assert_eq!(ran.out, "", "{path}");
     }
 }
