@@ -123,7 +123,8 @@ impl FinalStage<'_> {
             inherited: self.inherited.to_vec(),
             kept: self.listener.map(AsFd::as_fd).into_iter().collect(),
             gate: self.gate,
-            confine: Some(&|| rights.confine_with_listener(on_load)), // 09: and the filter
+            // 09: and the filter
+            confine: Some(&|| rights.confine_with_listener(on_load)),
             hooks: self.hooks,
         };
         // 02: becomes the command

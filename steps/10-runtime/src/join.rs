@@ -60,7 +60,7 @@ impl Joining<'_> {
             .job(Job::Session)
             .on_parent_death(self.on_parent_death)
             .into_cgroup(cgroup.as_ref().and_then(Cgroup::as_fd)) // 05: v2
-            .before_start(|child| process.attributes.prepare(child)) // 09: what only we can set
+            .before_start(|child| process.attributes.prepare(child)) // 09: by its parent
             .through(|| {
                 process.scheduling.set_initial_cpus()?;
                 cgroup.as_ref().map_or(Ok(()), Cgroup::enter)?; // 05: v1
