@@ -1,6 +1,8 @@
 //! The cgroup of a container: its place, what is in it, and its limits in the kernel's
 //! files.
 
+#[path = "cgroups/rare.rs"]
+mod rare;
 #[path = "cgroups/systemd.rs"]
 mod systemd;
 

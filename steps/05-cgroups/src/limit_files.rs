@@ -152,14 +152,18 @@ pub(crate) fn write_first(
                     )
                     .hint_on(Errno::EBUSY, "the cgroup already uses more than that")
                     .hint_on(Errno::EACCES, "these cgroups belong to root: use sudo")
-                    .hint_on(
-                        Errno::ENODEV,
-                        "a rate is for a whole disk, not for a partition: `lsblk --paths`",
-                    );
+                    .hint_on(Errno::ENODEV, hint_on_missing_device(file));
             }
         }
     }
     Ok(true)
+}
+
+fn hint_on_missing_device(file: &str) -> &'static str {
+    match file {
+        "rdma.max" => "there is no such RDMA device: `ls /sys/class/infiniband`",
+        _ => "a rate is for a whole disk, not for a partition: `lsblk --paths`",
+    }
 }
 
 /// Returns the error for a limit that has no file in the cgroup.

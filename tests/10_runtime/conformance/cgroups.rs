@@ -193,6 +193,7 @@ fn a_setting_that_version_2_lacks_is_refused_there() {
     for (kind, value) in [
         ("memory", json!({ "limit": 67108864, "swappiness": 10 })),
         ("network", json!({ "classID": 1048577 })),
+        ("cpu", json!({ "realtimeRuntime": 950000 })),
     ] {
         bundle.config["linux"]["resources"] = json!({ kind: value });
         bundle.assert_config_refused();
