@@ -108,8 +108,11 @@ fn under_systemd() {
     let new =
         ["--memory", "33554432", "--memory-swap", "33554432", "--pids-limit", "20"];
     bundle.call(&[&["update"], &new[..], &[ID]].concat()).exits(0);
-    // systemd writes the limits that it knows once more.
+    // systemd writes the limits and the device rules that it knows once more.
     assert!(host_command("systemctl", &["daemon-reload"]).is_empty());
+    let script =
+        "mknod /dev/own c 1 11 && echo made; true > /dev/own && echo opened; :";
+    bundle.exec(&[], &["sh", "-c", script]).assert_stdout("made");
     assert_eq!(limits(), ["33554432\n", "0\n", "50000 100000\n", "20\n"]);
     assert_eq!(
         (shown("MemoryMax"), shown("TasksMax")),
