@@ -175,7 +175,7 @@ impl CgroupPaths {
     }
 
     /// Returns the directories with the hierarchies that they are in. A hierarchy that
-    /// is not mounted any more is left out, and a directory that is not the noted one.
+    /// is not mounted any more is left out, and a directory in the place of the noted one.
     pub(crate) fn with_hierarchies(&self) -> Result<Vec<(Hierarchy, PathBuf)>> {
         let found = self.hierarchies()?;
         let hierarchy_of = |path: &PathBuf| {
@@ -185,8 +185,11 @@ impl CgroupPaths {
         };
         let mut with_hierarchies = Vec::new();
         for (path, noted) in self.noted() {
-            let is_same = noted.is_none() || inode(path)? == noted;
-            if let Some(hierarchy) = hierarchy_of(path).filter(|_| is_same) {
+            let is_another = match (noted, inode(path)?) {
+                (Some(noted), Some(found)) => found != noted,
+                _ => false,
+            };
+            if let Some(hierarchy) = hierarchy_of(path).filter(|_| !is_another) {
                 with_hierarchies.push((hierarchy, path.clone()));
             }
         }
