@@ -45,8 +45,14 @@ impl AsFd for ExecFifo {
 
 /// Tells whether the first process waits at the gate: it has the FIFO open, and its
 /// exec closes it.
-pub(crate) fn is_waiting(directory: &Path) -> bool {
-    open_fifo(&directory.join(NAME), OFlags::WRONLY).is_ok()
+///
+/// # Errors
+/// The kernel's reason of open(2).
+pub(crate) fn is_waiting(directory: &Path) -> Result<bool> {
+    let path = directory.join(NAME);
+    let opened =
+        open_gate(&path).with_context(|| format!("open {}", path.display()))?;
+    Ok(opened.is_some())
 }
 
 // ANCHOR: start
@@ -57,13 +63,11 @@ pub(crate) fn is_waiting(directory: &Path) -> bool {
 /// is in the FIFO.
 pub(crate) fn start(directory: &Path, init: BorrowedFd<'_>) -> Result<()> {
     let path = directory.join(NAME);
-    let fifo = match open_fifo(&path, OFlags::WRONLY) {
-        // ENXIO: nobody has it open for reading.
-        Err(rustix::io::Errno::NXIO | rustix::io::Errno::NOENT) => {
-            let failure = Failure::new("cannot start an already running container");
-            return Err(failure.with_kind(FailureKind::Conflict).into());
-        }
-        opened => opened.with_context(|| format!("open {}", path.display()))?,
+    let opened =
+        open_gate(&path).with_context(|| format!("open {}", path.display()))?;
+    let Some(fifo) = opened else {
+        let failure = Failure::new("cannot start an already running container");
+        return Err(failure.with_kind(FailureKind::Conflict).into());
     };
     kit::call("the go-ahead", "write", "the exec FIFO, 1 byte", || {
         rustix::io::write(&fifo, GO_AHEAD).map(drop)
@@ -73,6 +77,15 @@ pub(crate) fn start(directory: &Path, init: BorrowedFd<'_>) -> Result<()> {
     std::fs::remove_file(&path).with_context(|| format!("unlink {}", path.display()))
 }
 // ANCHOR_END: start
+
+/// Opens the FIFO for writing. None: nobody waits at the gate.
+fn open_gate(path: &Path) -> rustix::io::Result<Option<OwnedFd>> {
+    match open_fifo(path, OFlags::WRONLY) {
+        // ENXIO: nobody has it open for reading.
+        Err(rustix::io::Errno::NXIO | rustix::io::Errno::NOENT) => Ok(None),
+        opened => opened.map(Some),
+    }
+}
 
 /// Waits until no process has the FIFO open for reading: POLLERR. A dead process has
 /// closed it, too; the pidfd is polled beside it so that the wait ends in any case.

@@ -60,13 +60,13 @@ impl Container {
     /// Finds out its status.
     ///
     /// # Errors
-    /// When its first process or its cgroup cannot be examined.
+    /// When its first process, its gate or its cgroup cannot be examined.
     pub fn status(&self) -> Result<Status> {
         Ok(match (self.state.process.liveness()?, self.state.phase) {
             (Liveness::Gone, _) => Status::Stopped,
             (Liveness::Alive, Phase::Creating) => Status::Creating,
             (Liveness::Alive, Phase::Created)
-                if exec_fifo::is_waiting(&self.directory) =>
+                if exec_fifo::is_waiting(&self.directory)? =>
             {
                 Status::Created
             }
