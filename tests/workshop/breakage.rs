@@ -131,7 +131,9 @@ fn each_chapter_of_part_1_is_broken_and_mended() {
     let dir = tempfile::tempdir().unwrap();
     fill(&kiste_tests::rootfs::workspace(), dir.path(), &[]).unwrap();
     let workspace = Workspace::at(dir.path());
+    let page = fs::read_to_string(dir.path().join("book/src/break.md")).unwrap();
     for chapter in 0..=8 {
+        assert!(page.contains(&format!("\n## Chapter {chapter}: ")), "{chapter}");
         let file = dir.path().join(feature_of(dir.path(), chapter).unwrap().file);
         let whole = fs::read_to_string(&file).unwrap();
         break_chapter(&workspace, chapter).unwrap();
