@@ -3,6 +3,7 @@
 //! tasks; the starter and the solutions are made from the one source that is there.
 
 mod breakage;
+mod bundle;
 mod check;
 mod overview;
 mod page;
@@ -87,6 +88,12 @@ enum Command {
     },
     /// Put back what `break` took out
     Mend,
+    /// Make an offline stick for a room: the workspace, its crates, the book, root file
+    /// systems, and a script that sets up a laptop
+    Bundle {
+        /// The directory of the stick
+        dir: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -124,6 +131,7 @@ fn run(args: Args) -> Result<bool> {
             breakage::break_chapter(&workspace, chapter)?
         }
         Some(Command::Mend) => breakage::mend(&workspace)?,
+        Some(Command::Bundle { dir }) => bundle::bundle(&workspace, &dir)?,
         Some(Command::Reset { what }) => workspace.learner()?.reset(&what)?,
     }
     Ok(true)

@@ -1,0 +1,199 @@
+//! Makes the offline stick: everything that a room without a network needs.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use kiste_tests::checkout;
+use sha2::{Digest, Sha256, Sha512};
+
+use crate::workspace::Workspace;
+
+const SETUP: &str = include_str!("stick/setup.sh");
+const PACKAGES: &str = include_str!("stick/packages.txt");
+const README: &str = include_str!("stick/README.md");
+
+/// Where cargo finds the crates, for every workspace below this directory.
+const CARGO_CONFIG: &str = "\
+[source.crates-io]
+replace-with = \"stick\"
+
+[source.stick]
+directory = \"vendor\"
+";
+
+/// Makes the stick in a directory that does not exist, or is empty.
+///
+/// # Errors
+/// When the crates cannot be had, when the book cannot be built, or a file cannot be
+/// written. Nothing is left then. A root file system that cannot be had is named.
+pub fn bundle(workspace: &Workspace, dir: &Path) -> Result<()> {
+    let dir = &workspace.path(dir);
+    let is_free =
+        fs::read_dir(dir).map_or(!dir.exists(), |mut files| files.next().is_none());
+    ensure!(is_free, "{} exists and is not an empty directory", dir.display());
+    let parent = dir.parent().filter(|parent| parent.is_dir());
+    let parent =
+        parent.with_context(|| format!("{} has no directory", dir.display()))?;
+    let unfinished = tempfile::Builder::new().prefix(".stick-").tempdir_in(parent)?;
+    let stick = unfinished.path();
+
+    anstream::eprintln!("the workspace");
+    for file in checkout::all_files(workspace.root())? {
+        let source = workspace.root().join(&file);
+        checkout::copy_changed(&source, &stick.join("kiste").join(&file))
+            .with_context(|| file.display().to_string())?;
+    }
+    anstream::eprintln!("the crates");
+    vendor(&stick.join("kiste"), &stick.join("vendor"))?;
+    write(&stick.join(".cargo/config.toml"), CARGO_CONFIG)?;
+    anstream::eprintln!("the book");
+    build_book(workspace.root(), &stick.join("book"))?;
+    anstream::eprintln!("the root file systems");
+    let missing = root_file_systems(workspace.root(), stick)?;
+    write(&stick.join("README.md"), README)?;
+    write(&stick.join("packages.txt"), PACKAGES)?;
+    write(&stick.join("setup.sh"), SETUP)?;
+    anstream::eprintln!("the checksums");
+    write(&stick.join("SHA256SUMS"), &checksums(stick)?)?;
+
+    fs::set_permissions(stick, fs::metadata(workspace.root())?.permissions())?;
+    fs::rename(unfinished.keep(), dir).with_context(|| dir.display().to_string())?;
+    for missing in missing {
+        anstream::println!("not on the stick: {missing}");
+    }
+    anstream::println!("{} is ready; on a laptop: sh setup.sh", dir.display());
+    Ok(())
+}
+
+/// Copies the source of all crates of Cargo.lock.
+fn vendor(workspace: &Path, to: &Path) -> Result<()> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.current_dir(workspace).args(["vendor", "--locked", "--quiet"]).arg(to);
+    let status = cargo.stdout(Stdio::null()).status().context("start cargo")?;
+    ensure!(status.success(), "cargo vendor fails: {status}");
+    Ok(())
+}
+
+fn build_book(workspace: &Path, to: &Path) -> Result<()> {
+    let mut mdbook = Command::new("mdbook");
+    mdbook.arg("build").arg(workspace.join("book")).arg("-d").arg(to);
+    let status = mdbook
+        .status()
+        .context("start mdbook\nhint: cargo install mdbook --version 0.5.4 --locked")?;
+    ensure!(status.success(), "mdbook fails: {status}");
+    Ok(())
+}
+
+/// Fetches the pinned root file systems of all machines. Returns what cannot be had.
+fn root_file_systems(workspace: &Path, stick: &Path) -> Result<Vec<String>> {
+    let script = fs::read_to_string(workspace.join("rootfs-fetch.sh"))?;
+    let pins = pins(&script);
+    ensure!(!pins.is_empty(), "rootfs-fetch.sh has no pinned versions");
+    let mut missing = Vec::new();
+    for machine in ["x86_64", "aarch64"] {
+        let mut reason = String::new();
+        let found = pins.iter().filter(|pin| pin.machine == machine).any(|pin| {
+            let fetched = pin.fetch(&stick.join(pin.file()));
+            fetched.inspect_err(|error| reason = format!("{error:#}")).is_ok()
+        });
+        if !found {
+            missing.push(format!("a root file system for {machine}: {reason}"));
+        }
+    }
+    Ok(missing)
+}
+
+/// A version of Alpine's minirootfs for a machine, and its SHA-512.
+struct Pin {
+    version: String,
+    machine: String,
+    digest: String,
+}
+
+/// Reads the pins: lines of a version, a machine and 128 hexadecimal digits.
+fn pins(script: &str) -> Vec<Pin> {
+    let pin = |line: &str| match line.split(' ').collect::<Vec<_>>()[..] {
+        [version, machine, digest] if digest.len() == 128 => Some(Pin {
+            version: version.into(),
+            machine: machine.into(),
+            digest: digest.into(),
+        }),
+        _ => None,
+    };
+    script.lines().filter_map(pin).collect()
+}
+
+impl Pin {
+    fn file(&self) -> String {
+        format!("alpine-minirootfs-{}-{}.tar.gz", self.version, self.machine)
+    }
+
+    /// Copies $KISTE_ALPINE if it is this one, or else downloads it.
+    fn fetch(&self, to: &Path) -> Result<()> {
+        let own = std::env::var_os("KISTE_ALPINE").map(PathBuf::from);
+        if let Some(bytes) = own.and_then(|path| fs::read(path).ok())
+            && self.verify(&bytes)
+        {
+            return fs::write(to, bytes).with_context(|| to.display().to_string());
+        }
+        let mirror = std::env::var("KISTE_MIRROR")
+            .unwrap_or("https://dl-cdn.alpinelinux.org/alpine".into());
+        let series = self.version.rsplit_once('.').map_or("", |(series, _)| series);
+        let url =
+            format!("{mirror}/v{series}/releases/{}/{}", self.machine, self.file());
+        let mut curl = Command::new("curl");
+        curl.args(["-fsSL", "--connect-timeout", "10", "--retry", "2", "-o"]).arg(to);
+        let status = curl.arg(&url).status().context("start curl")?;
+        if !status.success() {
+            bail!("{url} cannot be had");
+        }
+        let is_whole = self.verify(&fs::read(to)?);
+        if !is_whole {
+            fs::remove_file(to)?;
+            bail!("{url} is not the file that rootfs-fetch.sh has pinned");
+        }
+        Ok(())
+    }
+
+    fn verify(&self, bytes: &[u8]) -> bool {
+        hex(&Sha512::digest(bytes)) == self.digest
+    }
+}
+
+/// Lists the digests of all files, as sha256sum(1) reads them.
+fn checksums(stick: &Path) -> Result<String> {
+    let mut list = String::new();
+    for path in checkout::files_below(stick)? {
+        let name = path.strip_prefix(stick)?.display();
+        writeln!(list, "{}  {name}", hex(&Sha256::digest(fs::read(&path)?)))?;
+    }
+    Ok(list)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::create_dir_all(path.parent().context("no directory")?)?;
+    fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+#[test]
+fn the_pinned_root_file_systems_are_those_of_the_script() {
+    let script =
+        fs::read_to_string(kiste_tests::rootfs::workspace().join("rootfs-fetch.sh"));
+    let pins = pins(&script.unwrap());
+    let machines: Vec<_> = pins.iter().map(|pin| &*pin.machine).collect();
+    assert!(machines.contains(&"x86_64") && machines.contains(&"aarch64"));
+    let empty = Pin {
+        version: "3.24.2".into(),
+        machine: "x86_64".into(),
+        digest: hex(&Sha512::digest(b"")),
+    };
+    assert!(empty.verify(b"") && !empty.verify(b"changed"));
+    assert_eq!(empty.file(), "alpine-minirootfs-3.24.2-x86_64.tar.gz");
+}

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Sets up a laptop from the stick, without a network: sh setup.sh [DIR]. DIR is ~/kiste-course by default.
+set -eu
+stick=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+dir=${1:-$HOME/kiste-course}
+
+die() {
+    echo "error: $1" >&2
+    [ -z "${2:-}" ] || echo "hint: $2" >&2
+    exit 1
+}
+
+# The command that installs the packages of this distribution.
+packages() {
+    # shellcheck disable=SC1091 # every distribution has it
+    id=$(. /etc/os-release && echo "$ID")
+    sed -n "s/^$id  *//p" "$stick/packages.txt"
+}
+
+[ "$(uname -s)" = Linux ] || die "this is $(uname -s): the course needs Linux" "a virtual machine will do"
+[ ! -e "$dir" ] || die "$dir exists" "choose another directory: sh setup.sh DIR"
+command -v cargo >/dev/null || die "there is no cargo" "install Rust 1.95 or newer: https://rustup.rs"
+version=$(cargo --version | cut -d ' ' -f 2)
+newest=$(printf '%s\n1.95.0\n' "$version" | sort -V | tail -n 1)
+[ "$newest" = "$version" ] || die "this is Rust $version, and 1.95 is needed" "rustup update"
+command -v cc >/dev/null || die "there is no C linker" "as root: $(packages)"
+
+echo "checking the files of the stick"
+(cd "$stick" && sha256sum --check --quiet SHA256SUMS) || die "the stick is damaged" "copy it again"
+
+echo "copying the course to $dir"
+mkdir -p "$dir"
+(cd "$stick" && tar -cf - .) | tar -C "$dir" -xf -
+
+alpine=$(cd "$dir" && find . -maxdepth 1 -name "alpine-minirootfs-*-$(uname -m).tar.gz" | sort -V | tail -n 1)
+if [ "$alpine" ]; then
+    # Cargo sets this for all that it starts below this directory.
+    printf '\n[env]\nKISTE_ALPINE = { value = "%s", relative = true }\n' "$alpine" >>"$dir/.cargo/config.toml"
+else
+    echo "the stick has no root file system for $(uname -m): containers get a copy of this machine's tools"
+fi
+
+echo "building, which takes some minutes"
+cd "$dir/kiste"
+cargo build --offline --quiet --bins
+cargo run --offline --quiet --bin 05-cgroups -- doctor || echo "doctor says above what this machine lacks"
+echo "ready: cd $dir/kiste, and open $dir/book/index.html"
