@@ -237,9 +237,9 @@ mod recorded {
             ["root"];
         chapter_3: "03-mount", ["-v", "./book:/mnt:ro"], ["true"] => 0, Anyone, Any,
             ["root"];
-        chapter_4: "04-pivot-root", [], ["true"] => 0, Anyone, Any, ["pivot-root"];
+        chapter_4: "04-pivot-root", [], ["true"] => 0, Anyone, Any, ["root", "pivot-root"];
         chapter_5: "05-cgroups", ["--memory", "32m", "--pids-limit", "20", "--cpus", "0.5"],
-            ["true"] => 0, Anyone, Virtual, ["pivot-root"];
+            ["true"] => 0, Anyone, Virtual, ["root", "pivot-root"];
         chapter_6: "06-user", [], ["true"] => 0, User, Any, ["pivot-root", "user-namespace"];
         chapter_7: "07-image", ["--image", "base:1"], ["true"] => 0, User, Linux68,
             ["pivot-root", "user-namespace", "overlay"];

@@ -14,6 +14,9 @@ use crate::workspace::Workspace;
 /// The directory in which the source is kept as it was before, and after.
 const BROKEN: &str = ".workshop/broken";
 
+/// The last chapter of which the page `break.md` tells.
+const LAST_CHAPTER: u32 = 8;
+
 /// A feature that can be taken out: a line of `tests/mutants/list`.
 struct Feature {
     step: String,
@@ -25,6 +28,18 @@ struct Feature {
     test: String,
 }
 
+/// Refuses to copy a workspace in which a step is broken.
+///
+/// # Errors
+/// When one is.
+pub fn refuse_broken(workspace: &Workspace) -> Result<()> {
+    ensure!(
+        !workspace.root().join(BROKEN).exists(),
+        "a step is broken on purpose\nhint: `cargo workshop restore` puts it right"
+    );
+    Ok(())
+}
+
 /// Takes a feature out of the step of this chapter.
 ///
 /// # Errors
@@ -32,10 +47,7 @@ struct Feature {
 /// that the feature is not found. Nothing is changed then.
 pub fn break_chapter(workspace: &Workspace, chapter: u32) -> Result<()> {
     let (root, kept) = (workspace.root(), workspace.root().join(BROKEN));
-    ensure!(
-        !kept.exists(),
-        "something is broken already\nhint: `cargo workshop mend` puts it back"
-    );
+    refuse_broken(workspace)?;
     let feature = feature_of(root, chapter)?;
     let before = fs::read_to_string(root.join(&feature.file))
         .with_context(|| feature.file.display().to_string())?;
@@ -60,7 +72,7 @@ pub fn break_chapter(workspace: &Workspace, chapter: u32) -> Result<()> {
         "see it: book/src/break.md, the section of chapter {chapter}; or by its test:"
     );
     anstream::println!("  cargo test -p {package} --test {target} {}", feature.test);
-    anstream::println!("`cargo workshop mend` puts it back");
+    anstream::println!("`cargo workshop restore` puts it back");
     Ok(())
 }
 
@@ -68,7 +80,7 @@ pub fn break_chapter(workspace: &Workspace, chapter: u32) -> Result<()> {
 ///
 /// # Errors
 /// When nothing is broken, or when the broken file has been changed since.
-pub fn mend(workspace: &Workspace) -> Result<()> {
+pub fn restore(workspace: &Workspace) -> Result<()> {
     let (root, kept) = (workspace.root(), workspace.root().join(BROKEN));
     let (before, after) = (kept.join("before"), kept.join("after"));
     ensure!(before.is_dir(), "nothing is broken");
@@ -94,6 +106,7 @@ pub fn mend(workspace: &Workspace) -> Result<()> {
 fn feature_of(root: &Path, chapter: u32) -> Result<Feature> {
     let path = root.join("tests/mutants/list");
     let list = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    ensure!(chapter <= LAST_CHAPTER, "chapter {chapter} has nothing to break");
     let prefix = format!("{chapter:02}-");
     let lines = list.lines().filter(|line| line.starts_with(&prefix));
     let mut lines: Vec<Vec<_>> =
@@ -125,27 +138,29 @@ fn keep(path: &Path, text: &str) -> Result<()> {
 }
 
 #[test]
-fn each_chapter_of_part_1_is_broken_and_mended() {
+fn each_chapter_of_part_1_is_broken_and_restored() {
     use crate::starter::fill;
 
     let dir = tempfile::tempdir().unwrap();
     fill(&kiste_tests::rootfs::workspace(), dir.path(), &[]).unwrap();
     let workspace = Workspace::at(dir.path());
     let page = fs::read_to_string(dir.path().join("book/src/break.md")).unwrap();
-    for chapter in 0..=8 {
-        assert!(page.contains(&format!("\n## Chapter {chapter}: ")), "{chapter}");
+    for chapter in 0..=LAST_CHAPTER {
+        let name = feature_of(dir.path(), chapter).unwrap().name;
+        let heading = format!("\n## Chapter {chapter}: without {name}\n");
+        assert!(page.contains(&heading), "break.md lacks {heading}");
         let file = dir.path().join(feature_of(dir.path(), chapter).unwrap().file);
         let whole = fs::read_to_string(&file).unwrap();
         break_chapter(&workspace, chapter).unwrap();
         assert_ne!(fs::read_to_string(&file).unwrap(), whole);
         let again = break_chapter(&workspace, chapter).unwrap_err();
-        assert!(again.to_string().contains("broken already"));
-        mend(&workspace).unwrap();
+        assert!(again.to_string().contains("broken on purpose"));
+        restore(&workspace).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), whole);
     }
-    assert!(mend(&workspace).is_err(), "nothing is broken");
+    assert!(restore(&workspace).is_err(), "nothing is broken");
     break_chapter(&workspace, 1).unwrap();
     fs::write(dir.path().join("steps/01-uts/src/lib.rs"), "mine").unwrap();
-    let changed = mend(&workspace).unwrap_err().to_string();
+    let changed = restore(&workspace).unwrap_err().to_string();
     assert!(changed.contains("has been changed since"), "{changed}");
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kiste_tests::checkout;
 use sha2::{Digest, Sha256, Sha512};
 
+use crate::breakage::refuse_broken;
 use crate::workspace::Workspace;
 
 const SETUP: &str = include_str!("stick/setup.sh");
@@ -30,6 +31,7 @@ directory = \"vendor\"
 /// When the crates cannot be had, when the book cannot be built, or a file cannot be
 /// written. Nothing is left then. A root file system that cannot be had is named.
 pub fn bundle(workspace: &Workspace, dir: &Path) -> Result<()> {
+    refuse_broken(workspace)?;
     let dir = &workspace.path(dir);
     let is_free =
         fs::read_dir(dir).map_or(!dir.exists(), |mut files| files.next().is_none());

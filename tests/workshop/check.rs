@@ -101,7 +101,11 @@ impl<'w> Check<'w> {
         let output = cargo.stdout.take().context("no output of cargo")?;
         for line in BufReader::new(output).lines() {
             let Ok(message) = serde_json::from_str::<Value>(&line?) else { continue };
+            // The last one, "aborting due to …", is about no place.
+            let is_somewhere =
+                message["message"]["spans"].as_array().is_some_and(|it| !it.is_empty());
             if message["message"]["level"] == "error"
+                && is_somewhere
                 && let Some(text) = message["message"]["rendered"].as_str()
             {
                 errors.push(text.trim_end().to_owned());

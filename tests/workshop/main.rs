@@ -87,7 +87,7 @@ enum Command {
         chapter: u32,
     },
     /// Put back what `break` took out
-    Mend,
+    Restore,
     /// Make an offline stick for a room: the workspace, its crates, the book, root file
     /// systems, and a script that sets up a laptop
     Bundle {
@@ -130,7 +130,7 @@ fn run(args: Args) -> Result<bool> {
         Some(Command::Break { chapter }) => {
             breakage::break_chapter(&workspace, chapter)?
         }
-        Some(Command::Mend) => breakage::mend(&workspace)?,
+        Some(Command::Restore) => breakage::restore(&workspace)?,
         Some(Command::Bundle { dir }) => bundle::bundle(&workspace, &dir)?,
         Some(Command::Reset { what }) => workspace.learner()?.reset(&what)?,
     }

@@ -122,10 +122,10 @@ pub fn hint(workspace: &Workspace, what: &Selection) -> Result<()> {
     for tool in &task.tools {
         anstream::println!("  {BOLD}{}{BOLD:#}: {}", tool.name, tool.does);
     }
-    let path = workspace.root().join("target/workshop").join(format!("hints-{what}"));
+    let path = workspace.root().join(".workshop").join(format!("hints-{what}"));
     let given = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
     let given = (given.unwrap_or(0) + 1).min(task.hints.len());
-    fs::create_dir_all(workspace.root().join("target/workshop"))?;
+    fs::create_dir_all(workspace.root().join(".workshop"))?;
     fs::write(&path, given.to_string())?;
     for (index, hint) in task.hints.iter().take(given).enumerate() {
         anstream::println!("\nhint {} of {}: {hint}", index + 1, task.hints.len());

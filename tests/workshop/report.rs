@@ -25,12 +25,7 @@ pub fn print(workspace: &Workspace, checked: &Checked) -> Result<bool> {
                 "{}",
                 first.lines().take(2 * LINES).collect::<Vec<_>>().join("\n")
             );
-            let more = if *count > 1 {
-                format!(" ({} more errors)", count - 1)
-            } else {
-                String::new()
-            };
-            anstream::println!("{RED}✗{RED:#} it does not compile{more}");
+            anstream::println!("{RED}✗{RED:#} it does not compile: errors: {count}");
             return Ok(false);
         }
         Verdict::Ran(outcome) => outcome,
@@ -74,7 +69,10 @@ fn print_red(
     for test in &task.tests {
         let says = sentence(test);
         match outcome.message_of(test) {
-            None => anstream::println!("{GREEN}✓{GREEN:#} {says}"),
+            None if outcome.passed.contains(test) => {
+                anstream::println!("{GREEN}✓{GREEN:#} {says}");
+            }
+            None => anstream::println!("- {says}: not run"),
             Some(_) if has_failed => anstream::println!("{RED}✗{RED:#} {says}"),
             Some(message) => {
                 has_failed = true;

@@ -1,4 +1,4 @@
-//! The results of earlier checks, in `target/workshop/results`: one line for each task
+//! The results of earlier checks, in `.workshop/results`: one line for each task
 //! that was green, with a digest of the step's source at that time.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub struct Results {
 impl Results {
     /// Reads the results, which are empty before the first check.
     pub fn read(workspace: &Path) -> Self {
-        let path = workspace.join("target/workshop/results");
+        let path = workspace.join(".workshop/results");
         let text = fs::read_to_string(&path).unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         let green = lines.map(|(task, digest)| (task.into(), digest.into())).collect();

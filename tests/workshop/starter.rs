@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kiste_tests::tasks::{Chapter, Task};
 use kiste_tests::{checkout, rootfs};
 
+use crate::breakage::refuse_broken;
 use crate::workspace::{SOLUTION, Workspace, cut};
 
 /// Makes a workspace whose tasks, from chapter `from` on, are to be done.
@@ -15,6 +16,7 @@ use crate::workspace::{SOLUTION, Workspace, cut};
 /// When the directory exists and is not empty, or cannot be made; when this workspace is
 /// itself a learner's. Nothing is left then.
 pub fn start(workspace: &Workspace, dir: &Path, from: u32) -> Result<()> {
+    refuse_broken(workspace)?;
     if workspace.is_learners() {
         bail!(
             "{} is a learner's workspace itself\n\

@@ -27,26 +27,20 @@ pub fn watch(
 ) -> Result<()> {
     loop {
         let before = newest(workspace, program)?;
-        let Some(what) = what.cloned().or(overview::next(workspace)?) else {
+        let Some(selected) = what.cloned().or(overview::next(workspace)?) else {
             anstream::println!("all tasks are green");
             return Ok(());
         };
-        anstream::println!("\nchecking {what}");
-        let checked = Check::new(workspace, &what, program)?.run()?;
-        let is_green = report::print(workspace, &checked)?;
-        if is_green && is_next(workspace, &what)? {
-            continue;
+        anstream::println!("\nchecking {selected}");
+        let checked = Check::new(workspace, &selected, program)?.run()?;
+        if report::print(workspace, &checked)? && what.is_none() {
+            continue; // with the next task
         }
         anstream::println!("waiting for a change; Ctrl-C ends");
         while newest(workspace, program)? == before {
             sleep(PERIOD);
         }
     }
-}
-
-/// Whether another task comes next now.
-fn is_next(workspace: &Workspace, what: &Selection) -> Result<bool> {
-    Ok(overview::next(workspace)?.as_ref() != Some(what))
 }
 
 /// Returns when the newest file of the steps, or the program, was changed, and how many

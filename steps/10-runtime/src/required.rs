@@ -1,8 +1,8 @@
 //! The properties that the specification requires
 //! ([config.md](https://github.com/opencontainers/runtime-spec/blob/main/config.md),
 //! [config-linux.md](https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md)).
-//! The parser takes most missing values for 0: a container for a user whose id is
-//! missing would run as root.
+//! The types of `oci_spec` take most missing values for 0. Those of this step do not, but
+//! here the error names the path of the property.
 
 use kit::Result;
 use serde_json::{Value, json};

@@ -26,7 +26,8 @@ impl Outcome {
                 "FAILED" => {
                     outcome.failed.push((name.into(), message(output, name)));
                 }
-                _ => outcome.passed.push(name.into()),
+                "ok" => outcome.passed.push(name.into()),
+                _ => {}
             }
         }
         outcome
