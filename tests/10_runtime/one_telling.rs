@@ -37,6 +37,8 @@ fn a_config_file_and_the_options_of_step_9_make_the_same_calls_in_the_same_order
     }
     fs::create_dir(bundle.dir().join("data")).unwrap();
     fs::create_dir_all(bundle.rootfs().join("data")).unwrap();
+    // Step 9 would make it in an image without one.
+    fs::write(bundle.rootfs().join("etc/resolv.conf"), "").unwrap();
     let options = lines_of_options(&bundle, step_9);
     let file = lines_of_file(bundle);
     assert_same_calls(&options, &file);

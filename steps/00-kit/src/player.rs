@@ -59,8 +59,15 @@ impl Player {
         let before = self.picture.clone();
         self.picture.apply(line);
         let text = self.text(line, &self.picture.text(&before));
+        // Before the prompt is there: a Ctrl-C that answers it is for this process.
+        let mut owner = None;
+        self.take_foreground(&mut owner);
         anstream::stderr().write_all(text.as_bytes())?;
-        match self.wait_for_enter()? {
+        let key = self.wait_for_enter(&mut owner);
+        if let Some(owner) = owner {
+            let _ = tcsetpgrp(&self.terminal, owner);
+        }
+        match key? {
             Key::Next => Ok(()),
             Key::Quit => {
                 self.is_over = true;
@@ -89,36 +96,31 @@ impl Player {
         )
     }
 
-    /// Waits for a line on the terminal. The command may have the foreground by then, so
-    /// this process takes it, and gives it back.
-    fn wait_for_enter(&mut self) -> io::Result<Key> {
-        let mut owner = None;
-        let key = loop {
-            self.take_foreground(&mut owner);
+    /// Waits for a line on the terminal. The child may take the foreground meanwhile, so
+    /// this process takes it again.
+    fn wait_for_enter(&mut self, owner: &mut Option<Pid>) -> io::Result<Key> {
+        loop {
+            self.take_foreground(owner);
             if interrupt::pending().is_some() {
-                break Ok(Key::Interrupted);
+                return Ok(Key::Interrupted);
             }
             let mut ready = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
             match poll(&mut ready, TICK) {
                 Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
                 Ok(_) => {}
-                Err(error) => break Err(error.into()),
+                Err(error) => return Err(error.into()),
             }
             let mut line = [0; 256];
             match self.terminal.read(&mut line) {
-                Ok(0) => break Ok(Key::Quit),
-                Ok(_) if line[0] == b'q' => break Ok(Key::Quit),
-                Ok(_) => break Ok(Key::Next),
+                Ok(0) => return Ok(Key::Quit),
+                Ok(_) if line[0] == b'q' => return Ok(Key::Quit),
+                Ok(_) => return Ok(Key::Next),
                 // The child has taken the foreground since.
                 Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
+                Err(error) => return Err(error),
             }
-        };
-        if let Some(owner) = owner {
-            let _ = tcsetpgrp(&self.terminal, owner);
         }
-        key
     }
 
     /// Takes the foreground of the terminal, and remembers the process group that had

@@ -1,5 +1,6 @@
 //! A cgroup at a given place, which may exist already: for an OCI runtime.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -7,7 +8,7 @@ use kit::{Failure, FailureKind, Keeper};
 use nix::errno::Errno;
 use nix::unistd::{Pid, geteuid};
 
-use crate::cgroup::{AtDrop, Cgroup};
+use crate::cgroup::{AtDrop, Cgroup, Pending};
 use crate::controller::{Controller, Version};
 use crate::directory::Directory;
 use crate::hierarchy::Hierarchy;
@@ -17,27 +18,42 @@ use crate::systemd_unit::SystemdUnit;
 use crate::{apply, devices, freeze, kill, v1, v2};
 
 impl Cgroup {
+    /// Refuses a place where a cgroup has processes or is frozen: it belongs to somebody
+    /// else. Until [`Cgroup::at`] has made it, nothing there is the container's.
+    ///
+    /// # Errors
+    /// When it is used, or the hierarchies cannot be examined.
+    pub fn require_unused(paths: &CgroupPaths) -> Result<()> {
+        let planned = paths.with_hierarchies()?.into_iter();
+        planned.filter(|(_, path)| path.exists()).try_for_each(|(hierarchy, path)| {
+            require_unused(&Directory::existing(&hierarchy, path))
+        })
+    }
+
     /// Makes the cgroup in the planned directories, and applies the resources. A
-    /// directory that exists is used if it is empty. Dropping the cgroup removes it,
-    /// unless [`Cgroup::keep`] was called.
+    /// directory that exists is used if it is empty. Dropping the cgroup kills what is
+    /// in the directories that were made, and removes them, unless [`Cgroup::keep`] was
+    /// called. If that fails, the run directory of `keeper` is kept.
     ///
     /// # Errors
     /// When the resources break a rule, or cannot be applied; when the cgroup exists
     /// and has processes, or is frozen. After an error no cgroup is left.
-    pub fn at(paths: &CgroupPaths, resources: &Resources) -> Result<Self> {
+    pub fn at(
+        paths: &CgroupPaths,
+        resources: &Resources,
+        keeper: Keeper,
+    ) -> Result<Self> {
         resources.check()?;
+        Cgroup::require_unused(paths)?;
         let planned = paths.with_hierarchies()?;
         if let Some(unit) = &paths.unit {
-            return Ok(Cgroup::in_scope(planned, unit, resources));
-        }
-        for (hierarchy, path) in planned.iter().filter(|(_, path)| path.exists()) {
-            require_unused(&Directory::existing(hierarchy, path.clone()))?;
+            return Ok(Cgroup::in_scope(planned, unit, resources, keeper));
         }
         let needs_none = resources.controllers().is_empty();
-        let mut cgroup = Cgroup::of(Vec::new(), AtDrop::Remove(Keeper::default()));
+        let mut cgroup = Cgroup::of(Vec::new(), AtDrop::Remove(keeper));
         for (hierarchy, path) in planned {
             match path.exists() {
-                true => cgroup.push(Directory::existing(&hierarchy, path)),
+                true => cgroup.push(Directory::adopted(&hierarchy, path)),
                 false => match Directory::make(&hierarchy, path) {
                     // A user may make no cgroup here, and needs none.
                     Err(error) if needs_none && is_denied_to_user(&error) => {}
@@ -100,11 +116,16 @@ impl Cgroup {
         planned: Vec<(Hierarchy, PathBuf)>,
         unit: &SystemdUnit,
         resources: &Resources,
+        keeper: Keeper,
     ) -> Self {
         let directory = |(hierarchy, path)| Directory::existing(&hierarchy, path);
         let directories = planned.into_iter().map(directory).collect();
-        let mut cgroup = Cgroup::of(directories, AtDrop::Remove(Keeper::default()));
-        cgroup.pending = Some(Box::new((unit.clone(), resources.clone())));
+        let mut cgroup = Cgroup::of(directories, AtDrop::Remove(keeper));
+        cgroup.pending = Some(Box::new(Pending {
+            unit: unit.clone(),
+            resources: resources.clone(),
+            is_started: Cell::new(false),
+        }));
         cgroup
     }
 
@@ -115,8 +136,12 @@ impl Cgroup {
     /// # Errors
     /// When systemd or the kernel refuses.
     pub fn admit(&self, process: Pid) -> Result<()> {
-        let Some((unit, resources)) = self.pending.as_deref() else { return Ok(()) };
+        let Some(Pending { unit, resources, is_started }) = self.pending.as_deref()
+        else {
+            return Ok(());
+        };
         unit.start(process.as_raw(), resources)?;
+        is_started.set(true);
         for directory in self.directories() {
             let (hierarchy, path) = (&directory.hierarchy, directory.path());
             if !path.exists() {

@@ -1,5 +1,6 @@
 //! A container's cgroup, from `mkdir` to `rmdir`.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -28,8 +29,16 @@ pub struct Cgroup {
     directories: Vec<Directory>,
     unified: Option<OwnedFd>,
     at_drop: AtDrop,
-    /// The scope that systemd makes once the container has a process.
-    pub(crate) pending: Option<Box<(SystemdUnit, Resources)>>,
+    pub(crate) pending: Option<Box<Pending>>,
+}
+
+/// The scope that systemd makes once the container has a process. Until then, whatever
+/// is at its place belongs to somebody else.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) unit: SystemdUnit,
+    pub(crate) resources: Resources,
+    pub(crate) is_started: Cell<bool>,
 }
 
 /// The fate of a cgroup whose [`Cgroup`] is dropped.
@@ -208,6 +217,10 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
+        if self.pending.as_ref().is_some_and(|pending| !pending.is_started.get()) {
+            return;
+        }
+        self.directories.retain(|directory| !directory.is_adopted());
         if let AtDrop::Remove(run_dir) = &self.at_drop
             // The error that ended the start is the one to report.
             && kill_and_remove(std::mem::take(&mut self.directories)).is_err()
@@ -269,6 +282,37 @@ mod tests {
 
     use super::*;
     use crate::fake::FakeHierarchy;
+
+    #[test]
+    fn a_failed_start_leaves_a_cgroup_that_was_there_before() {
+        let top = FakeHierarchy::new("adopted");
+        let adopted = top.make_cgroup("adopted", &[]);
+        let made = top.make_cgroup("made", &[]);
+        let mut cgroup = Cgroup::of(Vec::new(), AtDrop::Remove(Keeper::default()));
+        cgroup.push(Directory::adopted(&top.unified(), adopted.clone()));
+        cgroup.push(Directory::existing(&top.unified(), made.clone()));
+        drop(cgroup);
+        assert!(adopted.exists() && !made.exists());
+    }
+
+    #[test]
+    fn a_scope_that_systemd_has_not_made_is_somebody_elses() {
+        let top = FakeHierarchy::new("scope");
+        let path = top.make_cgroup("somebody.scope", &[]);
+        let scope = |is_started| {
+            let directory = Directory::existing(&top.unified(), path.clone());
+            let mut cgroup =
+                Cgroup::of(vec![directory], AtDrop::Remove(Keeper::default()));
+            let is_started = Cell::new(is_started);
+            let (unit, resources) = (SystemdUnit::default(), Resources::default());
+            cgroup.pending = Some(Box::new(Pending { unit, resources, is_started }));
+            cgroup
+        };
+        drop(scope(false));
+        assert!(path.exists());
+        drop(scope(true));
+        assert!(!path.exists());
+    }
 
     /// The cgroup of a failed start: a directory, which can be removed only if it is
     /// empty.

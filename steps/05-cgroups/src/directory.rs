@@ -19,6 +19,8 @@ use crate::parent;
 pub struct Directory {
     pub(crate) hierarchy: Hierarchy,
     path: PathBuf,
+    /// Whether it was there before the container.
+    is_adopted: bool,
 }
 
 impl Directory {
@@ -34,7 +36,7 @@ impl Directory {
                     "a container of this id left it behind: remove it with `gc`",
                 );
             match made {
-                Ok(()) => return Ok(Directory { hierarchy: hierarchy.clone(), path }),
+                Ok(()) => return Ok(Directory::existing(hierarchy, path)),
                 // Another container, the last in this parent, has just removed it.
                 Err(error)
                     if kit::errno(&error) == Some(Errno::ENOENT)
@@ -50,7 +52,16 @@ impl Directory {
 
     /// Wraps a directory that exists already.
     pub(crate) fn existing(hierarchy: &Hierarchy, path: PathBuf) -> Self {
-        Directory { hierarchy: hierarchy.clone(), path }
+        Directory { hierarchy: hierarchy.clone(), path, is_adopted: false }
+    }
+
+    /// Wraps a directory that exists, is empty, and becomes a container's.
+    pub(crate) fn adopted(hierarchy: &Hierarchy, path: PathBuf) -> Self {
+        Directory { is_adopted: true, ..Directory::existing(hierarchy, path) }
+    }
+
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.is_adopted
     }
 
     /// Returns the version of the hierarchy.

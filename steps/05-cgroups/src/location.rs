@@ -133,14 +133,17 @@ impl CgroupPaths {
         Ok(CgroupPaths { directories, inodes: Vec::new(), unit, hierarchies })
     }
 
-    /// Notes which directories they are, now that they are made. A user without rights
-    /// may have made none.
+    /// Notes which directories they are, if any is made by now. A user without rights
+    /// may have made none, and systemd makes them only for a process.
     ///
     /// # Errors
     /// When one cannot be examined.
     pub fn note_inodes(&mut self) -> Result<()> {
         let inodes = self.directories.iter().map(|path| inode(path));
-        self.inodes = inodes.collect::<Result<_>>()?;
+        let inodes = inodes.collect::<Result<Vec<_>>>()?;
+        if inodes.iter().any(Option::is_some) {
+            self.inodes = inodes;
+        }
         Ok(())
     }
 
@@ -185,10 +188,9 @@ impl CgroupPaths {
         };
         let mut with_hierarchies = Vec::new();
         for (path, noted) in self.noted() {
-            let is_another = match (noted, inode(path)?) {
-                (Some(noted), Some(found)) => found != noted,
-                _ => false,
-            };
+            let found = inode(path)?;
+            let is_another =
+                !self.inodes.is_empty() && found.is_some() && found != noted;
             if let Some(hierarchy) = hierarchy_of(path).filter(|_| !is_another) {
                 with_hierarchies.push((hierarchy, path.clone()));
             }

@@ -20,6 +20,7 @@ use crate::values::{Cpus, Max};
 
 /// A scope of systemd (systemd.scope(5)), by its slice and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(Default))]
 pub struct SystemdUnit {
     /// The D-Bus address of the systemd that makes it.
     bus: String,

@@ -45,8 +45,10 @@ fn started(
     options: &CreateOptions<'_>,
     state: &OnceCell<State>,
 ) -> Result<(Child, State)> {
+    Cgroup::require_unused(&plan.cgroup)?; // 05: `delete` kills what is there
     run_dir.write_state(&to_json(&plan.state_before_start()?)?)?;
-    let cgroup = Cgroup::at(&plan.cgroup, &plan.resources)?; // 05: its limits
+    // 05: its limits
+    let cgroup = Cgroup::at(&plan.cgroup, &plan.resources, run_dir.keeper())?;
     let listener = Connection::of(&plan.process)?; // 09: of system calls
     let namespaces = &plan.namespaces;
     let files = &plan.files;
@@ -128,7 +130,8 @@ fn note(
     child: Pid,
 ) -> Result<()> {
     let process = ProcessIdentity::of_process(child.as_raw())?;
-    let noted = State { process, ..plan.state(child.as_raw()) };
+    let mut noted = State { process, ..plan.state(child.as_raw()) };
+    noted.cgroup.note_inodes()?;
     let noted = state.get_or_init(|| noted);
     run_dir.write_state(&to_json(noted)?)
 }

@@ -11,7 +11,7 @@ use pivot_root::Terminal;
 use user::Keyring;
 
 use crate::bundle::{Bundle, CONFIG};
-use crate::cli::delete::destroy;
+use crate::cli::delete::destroy_after_error;
 use crate::cli::{Global, listen_fds};
 use crate::create_options::CreateOptions;
 use crate::exec_fifo::ExecFifo;
@@ -77,7 +77,8 @@ impl Create {
         match child.detach() {
             Ok(_) => run_dir.leave(),
             Err(error) => {
-                destroy(&Container::of(state, &run_dir), run_dir, &global.log())?;
+                let container = Container::of(state, &run_dir);
+                destroy_after_error(&container, run_dir, &global.log());
                 return Err(error);
             }
         }

@@ -99,6 +99,17 @@ fn kill(container: &Container) -> Result<()> {
     container.init()?.map_or(Ok(()), |init| init.kill())
 }
 
+/// Removes a container that could not be started. The error of the start is the one to
+/// report, so one of the removal is only a warning.
+pub(crate) fn destroy_after_error(container: &Container, run_dir: RunDir, log: &Log) {
+    if let Err(error) = destroy(container, run_dir, log) {
+        log.warn(&format!(
+            "the container is left for `delete`: {}",
+            Failure::of(&error)
+        ));
+    }
+}
+
 /// Removes a container whose first process has ended: the processes that are left in
 /// its cgroup, the cgroup, its files; and then runs its poststop hooks.
 ///
@@ -106,6 +117,7 @@ fn kill(container: &Container) -> Result<()> {
 /// When something cannot be removed. Its files then stay, for the next attempt.
 pub(crate) fn destroy(container: &Container, run_dir: RunDir, log: &Log) -> Result<()> {
     let hooks = container.config().and_then(|config| Hooks::of(config.hooks.as_ref()));
+    run_dir.keeper().keep(); // until the cgroup is gone
     Cgroup::remove_at(&container.state.cgroup)?;
     let state = container.state.for_hook(Status::Stopped);
     run_dir.remove();

@@ -7,7 +7,7 @@ use kit::{ExplainArgs, Result};
 
 use crate::cli::Global;
 use crate::cli::create::{CreateArgs, inherited};
-use crate::cli::delete::destroy;
+use crate::cli::delete::{destroy, destroy_after_error};
 use crate::create_options::CreateOptions;
 use crate::hooks::Point;
 use crate::outside;
@@ -49,7 +49,11 @@ impl Run {
         let ended = self.follow(child, &plan, &state);
         match ended {
             Ok(_) if self.detach || self.keep => run_dir.leave(),
-            _ => destroy(&Container::of(state, &run_dir), run_dir, &global.log())?,
+            Ok(_) => destroy(&Container::of(state, &run_dir), run_dir, &global.log())?,
+            Err(_) => {
+                let container = Container::of(state, &run_dir);
+                destroy_after_error(&container, run_dir, &global.log());
+            }
         }
         ended
     }
