@@ -5,12 +5,12 @@
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use kit::{Failure, FailureKind};
 use nix::unistd::Pid;
 use rustix::fs::fstat;
 
-use crate::netlink::{Interface, ListedAddress, Netlink};
+use crate::netlink::{Interface, ListedAddress, ListedRoute, Netlink};
 
 /// A network device of the host that a container gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +21,19 @@ pub struct NetDevice {
     inside: String,
 }
 
-/// A network device that is in the network namespace of a container. Dropping it moves
-/// the device back, unless [`MovedDevice::keep`] was called.
+/// A network device that is in the network namespace of a container.
+///
+/// Dropping it moves the device back, unless [`MovedDevice::keep`] was called, and gives
+/// it its name, its number, its addresses, its routes, and whether it was on. The kernel
+/// has removed the rest when the device left: neighbours, queueing disciplines, the
+/// settings in /proc/sys/net, and routes of other links from its addresses. Dropping it
+/// warns of each thing that could not be given back.
 #[derive(Debug)]
 pub struct MovedDevice {
     /// The device as it was on the host.
     link: Interface,
     addresses: Vec<ListedAddress>,
+    routes: Vec<ListedRoute>,
     /// Its number in the container's namespace.
     index: u32,
     here: Namespace,
@@ -61,29 +67,56 @@ impl NetDevice {
         Ok(NetDevice { name: name.into(), inside: inside.into() })
     }
 
+    /// Checks that the device can leave this network namespace.
+    ///
+    /// # Errors
+    /// When there is no such device, or it belongs to a bridge, a bond or a VRF, which
+    /// would lose it: a move back does not give it to them again.
+    pub fn check(&self) -> Result<()> {
+        let found = Netlink::open().and_then(|mut netlink| self.find(&mut netlink));
+        found.map(drop).with_context(|| self.context())
+    }
+
     /// Moves the device into the network namespace of a process, with its permanent
     /// addresses, and turns it on. This process must have no other threads.
     ///
     /// # Errors
-    /// When there is no such device, its name is in use in that namespace, or the kernel
-    /// refuses to move it. The device is then where it was.
+    /// Those of [`NetDevice::check`]; and when its name is in use in that namespace, or
+    /// the kernel refuses to move it. If it had moved already, it is moved back as
+    /// [`MovedDevice`] says.
     pub fn move_to(&self, process: Pid) -> Result<MovedDevice> {
-        self.try_move_to(process)
-            .with_context(|| format!("network device {}", self.name))
+        self.try_move_to(process).with_context(|| self.context())
     }
 
     fn try_move_to(&self, process: Pid) -> Result<MovedDevice> {
         let mut here = Namespace::own()?;
         let mut there = Namespace::of_process(process, &here)?;
-        let link = here.netlink.existing_link(&self.name)?;
-        let addresses = here.netlink.permanent_addresses(&link)?;
+        let link = self.find(&mut here.netlink)?;
+        let addresses = here.netlink.addresses_of(&link)?;
+        let routes = here.netlink.routes_of(&link)?;
         let links = there.netlink.links()?;
         let name = choose_name(&self.inside, &links)?;
         let index = free_index(link.index, &links);
+        here.netlink.move_link(&link, there.file.as_fd(), &name, index)?;
         let mut moved =
-            MovedDevice { link, addresses, index, here, there, is_kept: false };
-        moved.move_there(&name)?;
+            MovedDevice { link, addresses, routes, index, here, there, is_kept: false };
+        moved.set_up()?;
         Ok(moved)
+    }
+
+    fn find(&self, netlink: &mut Netlink) -> Result<Interface> {
+        let link = netlink.existing_link(&self.name)?;
+        let Some(index) = link.bridge else { return Ok(link) };
+        let master = netlink.links()?.into_iter().find(|link| link.index == index);
+        let master = master.context("its bridge is gone: try again")?;
+        let kind = master.kind.as_deref().unwrap_or("link");
+        let what = format!("it belongs to the {kind} {}", master.name);
+        let hint = format!("`ip link set {} nomaster` takes it out", self.name);
+        Err(usage(what, &hint))
+    }
+
+    fn context(&self) -> String {
+        format!("network device {}", self.name)
     }
 }
 
@@ -95,50 +128,78 @@ impl MovedDevice {
         self.is_kept = true;
     }
 
-    fn move_there(&mut self, name: &str) -> Result<()> {
-        let MovedDevice { link, addresses, index, here, there, .. } = self;
-        here.netlink.move_link(link, there.file.as_fd(), name, *index)?;
-        let link = set_up(&mut there.netlink, *index, addresses)?;
-        there.netlink.turn_on(&link)
+    /// Gives the device its addresses in the container, and turns it on.
+    fn set_up(&mut self) -> Result<()> {
+        let link = self.find_inside()?;
+        let netlink = &mut self.there.netlink;
+        let is_kept = |address: &&ListedAddress| address.is_permanent_and_global();
+        for address in self.addresses.iter().filter(is_kept) {
+            netlink.restore_address(&link, address)?;
+        }
+        netlink.turn_on(&link)
     }
 
-    fn move_back(&mut self) -> Result<()> {
-        let MovedDevice { link, addresses, index, here, there, .. } = self;
-        let links = there.netlink.links()?;
-        let Some(moved) = links.iter().find(|it| it.index == *index) else {
-            return Ok(()); // it has never left
+    /// Finds the device in the container. A process there that may change links, a hook
+    /// for example, can give its number to another link, which the host must not get.
+    fn find_inside(&mut self) -> Result<Interface> {
+        let links = self.there.netlink.links()?;
+        let Some(link) = links.into_iter().find(|link| link.index == self.index) else {
+            bail!("it is gone from the container's network namespace");
         };
-        there.netlink.move_link(moved, here.file.as_fd(), &link.name, link.index)?;
-        set_up(&mut here.netlink, link.index, addresses)?;
-        if link.is_up { here.netlink.turn_on(link) } else { Ok(()) }
+        if (link.mac, &link.kind) != (self.link.mac, &self.link.kind) {
+            bail!(
+                "link {} of the container has its number, and another kind or MAC address",
+                link.name
+            );
+        }
+        Ok(link)
+    }
+
+    /// Moves the device to the host and gives it what it had there. Goes on past errors,
+    /// and returns all of them.
+    fn move_back(&mut self) -> Vec<anyhow::Error> {
+        let link = match self.return_link() {
+            Ok(link) => link,
+            Err(error) => return vec![error.context("it is not moved back")],
+        };
+        let mut errors = Vec::new();
+        if link.name != self.link.name {
+            let what = format!("its name is taken: it is {} now", link.name);
+            errors.push(anyhow!(what));
+        }
+        let netlink = &mut self.here.netlink;
+        for address in &self.addresses {
+            errors.extend(netlink.restore_address(&link, address).err());
+        }
+        if self.link.is_up {
+            errors.extend(netlink.turn_on(&link).err());
+        }
+        for route in &self.routes {
+            errors.extend(netlink.restore_route(&link, route).err());
+        }
+        errors
+    }
+
+    /// Moves the device to the host, where its name or its number may be taken by now.
+    fn return_link(&mut self) -> Result<Interface> {
+        let moved = self.find_inside()?;
+        let MovedDevice { link, here, there, .. } = self;
+        let links = here.netlink.links()?;
+        let name = choose_name(&link.name, &links)
+            .or_else(|_| choose_name("dev%d", &links))?; // as the kernel calls it then
+        let index = free_index(link.index, &links);
+        there.netlink.move_link(&moved, here.file.as_fd(), &name, index)?;
+        Ok(Interface { name, index, ..moved })
     }
 }
 
 impl Drop for MovedDevice {
     fn drop(&mut self) {
-        if !self.is_kept
-            && let Err(error) = self.move_back()
-        {
-            let name = &self.link.name;
-            kit::warn_error(
-                format_args!("network device {name} is not moved back"),
-                &error,
-            );
+        let errors = if self.is_kept { Vec::new() } else { self.move_back() };
+        for error in errors {
+            kit::warn_error(format_args!("network device {}", self.link.name), &error);
         }
     }
-}
-
-/// Gives the link of this number its addresses.
-fn set_up(
-    netlink: &mut Netlink,
-    index: u32,
-    addresses: &[ListedAddress],
-) -> Result<Interface> {
-    let links = netlink.links()?;
-    let link = links.into_iter().find(|link| link.index == index);
-    let link = link.context("the moved link is gone")?;
-    addresses.iter().try_for_each(|address| netlink.restore_address(&link, address))?;
-    Ok(link)
 }
 
 impl Namespace {
@@ -246,6 +307,7 @@ mod tests {
             bridge: None,
             mtu: 1500,
             mac: None,
+            kind: None,
             is_up: false,
         };
         assert_eq!(free_index(7, &[link(1), link(9)]), 7);

@@ -27,7 +27,7 @@ use self::socket::Socket;
 
 pub(crate) use links::Interface;
 pub use mac::Mac;
-pub(crate) use net_devices::ListedAddress;
+pub(crate) use net_devices::{ListedAddress, ListedRoute};
 pub(crate) use routes::Route;
 
 /// A socket to the links, addresses and routes of the network namespace in which it was

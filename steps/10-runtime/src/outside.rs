@@ -18,6 +18,15 @@ use crate::log::Log;
 use crate::plan::Plan;
 use crate::state::{Phase, State, Status};
 
+/// A container that has started.
+pub(crate) struct Started {
+    pub child: Child,
+    pub state: State,
+    /// The host's devices that it has. They are moved back unless the caller keeps them
+    /// there, once nothing can fail any more.
+    pub net_devices: Vec<MovedDevice>,
+}
+
 /// Starts the container, up to the gate if there is one.
 ///
 /// # Errors
@@ -27,7 +36,7 @@ pub(crate) fn start(
     run_dir: &RunDir,
     options: &CreateOptions<'_>,
     log: &Log,
-) -> Result<(Child, State)> {
+) -> Result<Started> {
     let state = OnceCell::new();
     started(plan, run_dir, options, &state).inspect_err(|_| {
         // The container existed for a moment.
@@ -44,7 +53,7 @@ fn started(
     run_dir: &RunDir,
     options: &CreateOptions<'_>,
     state: &OnceCell<State>,
-) -> Result<(Child, State)> {
+) -> Result<Started> {
     Cgroup::require_unused(&plan.cgroup)?; // 05: `delete` kills what is there
     run_dir.write_state(&to_json(&plan.state_before_start()?)?)?;
     // 05: its limits
@@ -89,8 +98,8 @@ fn started(
     created.cgroup.note_inodes()?; // a later command acts on no other cgroup
     run_dir.write_state(&to_json(&created)?)?;
     cgroup.keep(); // it lives on without us
-    net_devices.into_inner().into_iter().flatten().for_each(MovedDevice::keep);
-    Ok((child, created))
+    let net_devices = net_devices.into_inner().unwrap_or_default();
+    Ok(Started { child, state: created, net_devices })
 }
 // ANCHOR_END: outside
 
@@ -136,12 +145,14 @@ fn note(
     run_dir.write_state(&to_json(noted)?)
 }
 
-/// Moves the network devices into the network namespace of the process, before any hook.
+/// Moves the network devices into the network namespace of the process, before any hook
+/// and before its sysctls, which may name them.
 fn move_devices(
     plan: &Plan,
     child: Pid,
     moved: &OnceCell<Vec<MovedDevice>>,
 ) -> Result<()> {
+    plan.net_devices.iter().try_for_each(NetDevice::check)?; // before any of them moves
     let move_to = |device: &NetDevice| device.move_to(child);
     let devices = plan.net_devices.iter().map(move_to).collect::<Result<_>>()?;
     moved.get_or_init(|| devices);

@@ -256,6 +256,168 @@ fn after_a_failed_create_the_device_is_where_it_was_and_as_it_was() {
     world.assert_untouched();
 }
 
+/// Tells whether the kernel has found no duplicate of any address, and so has its routes.
+fn addresses_are_usable(pid: impl Display) -> bool {
+    !ip(pid, &["addr", "show"]).contains("tentative")
+}
+
+/// A hook of the runtime that runs this script with the container's pid in `$pid`, and
+/// fails.
+fn failing_hook(script: &str) -> Value {
+    let script =
+        format!("pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); {script}; exit 1");
+    let env = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+    json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": [env] }])
+}
+
+#[test]
+fn after_a_failed_create_the_device_has_its_routes_and_all_its_addresses() {
+    let Some(mut world) = World::with(Some("eth0")) else { return };
+    let host = world.host.pid();
+    // Each route is of no use before those above it.
+    for route in [
+        "203.0.113.1 dev dev0 metric 50",
+        "default via 203.0.113.1 dev dev0 metric 60",
+        "default via 192.0.2.1 dev dev0 src 192.0.2.8 mtu 1300",
+        "10.8.0.0/16 dev dev0 table 77",
+        "10.9.0.0/16 via 172.16.0.1 dev dev0 onlink",
+        "10.10.0.0/16 nexthop via 192.0.2.2 nexthop via 192.0.2.3 weight 5",
+        "2001:db8:1::/48 via 2001:db8::1 dev dev0",
+    ] {
+        ip(host, &[&["route", "add"], &*route.split(' ').collect::<Vec<_>>()].concat());
+    }
+    ip(host, &["addr", "add", "192.0.2.9/24", "dev", "dev0", "label", "dev0:9"]);
+    let routes = || {
+        let shown = ["-4", "-6"].map(|family| {
+            let shown = ip(host, &[family, "route", "show", "table", "all"]);
+            let mut lines: Vec<_> = shown.lines().map(String::from).collect();
+            lines.sort();
+            lines
+        });
+        shown.concat()
+    };
+    let addresses = || {
+        let shown = ip(host, &["-o", "addr", "show", "dev", "dev0"]);
+        // The addresses come back without a second duplicate address detection.
+        let changes = |word: &str| word.ends_with("sec") || word == "nodad";
+        let words = shown.split_whitespace().filter(|word| !changes(word));
+        words.map(String::from).collect::<Vec<_>>()
+    };
+    let are_usable = || addresses_are_usable(host).then_some(());
+    eventually(are_usable).expect("duplicate address detection ends");
+    let (routes_before, addresses_before) = (routes(), addresses());
+    world.bundle.config["process"]["args"] = json!(["/bin/no-such-program"]);
+    world.bundle.assert_config_refused();
+    assert_eq!(addresses(), addresses_before);
+    assert_eq!(routes(), routes_before);
+}
+
+#[test]
+fn a_port_of_a_bridge_is_refused_before_any_device_moves() {
+    let Some(mut world) = World::with(None) else { return };
+    let host = world.host.pid();
+    ip(host, &["link", "add", "bridge0", "type", "bridge"]);
+    ip(host, &["link", "set", "peer0", "master", "bridge0"]);
+    world.bundle.config["linux"]["netDevices"] = json!({ "dev0": {}, "peer0": {} });
+    ip(host, &["route", "add", "default", "via", "192.0.2.1"]);
+    world.bundle.set_script("true");
+    let ran = world.bundle.run_with(&["--explain"]);
+    for part in [
+        "network device peer0",
+        "belongs to the bridge bridge0",
+        "`ip link set peer0 nomaster`",
+    ] {
+        assert!(ran.err.contains(part), "{part}: {}", ran.err);
+    }
+    assert!(!ran.err.contains("RTM_SETLINK"), "dev0 has moved: {}", ran.err);
+    world.bundle.assert_refused(&ran);
+    world.bundle.assert_nothing_left();
+    let peer = device(host, "peer0").expect("it is on the host");
+    assert_eq!(peer["master"], "bridge0");
+    world.assert_untouched();
+}
+
+#[test]
+fn a_device_whose_name_and_number_are_taken_comes_back_with_others() {
+    let Some(mut world) = World::with(Some("eth0")) else { return };
+    let host = world.host.pid();
+    ip(host, &["route", "add", "default", "via", "192.0.2.1"]);
+    let index = device(host, "dev0").expect("it is there")["ifindex"].to_string();
+    let script = format!("ip link add dev0 index {index} type veth peer name other0");
+    world.bundle.config["hooks"] = json!({ "createRuntime": failing_hook(&script) });
+    let refused = world.bundle.assert_config_refused();
+    assert!(
+        refused.err.contains("its name is taken: it is dev1 now"),
+        "{}",
+        refused.err
+    );
+    assert_is_as_before(&device(host, "dev1").expect("it is back"));
+    let routes = ip(host, &["route", "show", "default"]);
+    assert!(routes.contains("default via 192.0.2.1 dev dev1"), "{routes}");
+}
+
+#[test]
+fn an_address_that_cannot_be_given_back_leaves_the_device_on_and_with_the_others() {
+    let Some(mut world) = World::with(Some("eth0")) else { return };
+    let host = world.host.pid();
+    ip(host, &["route", "add", "default", "via", "192.0.2.1"]);
+    // A host without IPv6 on its next links refuses the address of this family.
+    let script = "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6";
+    world.bundle.config["hooks"] = json!({ "createRuntime": failing_hook(script) });
+    let refused = world.bundle.assert_config_refused();
+    assert!(
+        refused.err.contains("network device dev0: RTM_NEWADDR"),
+        "{}",
+        refused.err
+    );
+    let device = device(host, "dev0").expect("it is back");
+    assert!(device["flags"].as_array().unwrap().contains(&json!("UP")), "{device}");
+    assert_eq!(addresses(&device), KEPT[..3], "{device}");
+    let routes = ip(host, &["route", "show", "default"]);
+    assert!(routes.contains("default via 192.0.2.1 dev dev0"), "{routes}");
+}
+
+#[test]
+fn after_a_failed_poststart_hook_the_device_is_where_it_was_and_as_it_was() {
+    for options in [&[][..], &["--detach"]] {
+        let Some(mut world) = World::with(Some("eth0")) else { return };
+        world.bundle.config["hooks"] = json!({ "poststart": failing_hook("true") });
+        let ran = world.bundle.run_with(options);
+        world.bundle.assert_refused(&ran);
+        world.assert_untouched();
+    }
+}
+
+#[test]
+fn a_link_that_took_the_place_of_the_device_does_not_come_to_the_host() {
+    for (replacement, reason) in [
+        (
+            "ip link add eth0 index $n type veth peer name x",
+            "another kind or MAC address",
+        ),
+        (
+            "ip link add eth0 index $n address 02:08:00:00:00:07 type bridge",
+            "another kind",
+        ),
+        ("true", "it is gone"),
+    ] {
+        let Some(mut world) = World::with(Some("eth0")) else { return };
+        let host = world.host.pid();
+        let index = device(host, "dev0").expect("it is there")["ifindex"].to_string();
+        let script = format!(
+            "n={index}; nsenter -t $pid -n sh -c \"ip link del eth0; {replacement}\""
+        );
+        world.bundle.config["hooks"] =
+            json!({ "createRuntime": failing_hook(&script) });
+        let refused = world.bundle.assert_config_refused();
+        let expected = "network device dev0: it is not moved back";
+        assert!(refused.err.contains(expected), "{}", refused.err);
+        assert!(refused.err.contains(reason), "{}", refused.err);
+        assert_eq!(device(host, "dev0"), None);
+        assert_eq!(device(host, "eth0"), None);
+    }
+}
+
 #[test]
 fn a_network_device_stays_in_a_namespace_that_outlives_its_container() {
     let Some(mut world) = World::with(Some("eth0")) else { return };

@@ -38,6 +38,8 @@ pub(crate) struct Interface {
     pub(crate) mtu: u32,
     /// Its MAC address, if it has one of six bytes.
     pub(crate) mac: Option<Mac>,
+    /// The kind of a virtual link, `veth` for example: IFLA_INFO_KIND.
+    pub(crate) kind: Option<String>,
     /// Whether it is on: IFF_UP.
     pub(crate) is_up: bool,
 }
@@ -197,6 +199,8 @@ fn parse_link(entry: &[u8]) -> Option<Interface> {
         mac: find(&attributes, IFLA_ADDRESS)
             .and_then(|mac| mac.try_into().ok())
             .map(Mac),
+        kind: find(&attributes, IFLA_LINKINFO)
+            .and_then(|info| find_text(&parse(info), IFLA_INFO_KIND)),
         is_up: u32::from_ne_bytes([f0, f1, f2, f3]) & libc::IFF_UP as u32 != 0,
     })
 }

@@ -1,6 +1,6 @@
 //! Routes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 use libc::{RTA_DST, RTA_GATEWAY, RTA_MULTIPATH, RTA_OIF, RTN_UNICAST};
@@ -11,7 +11,10 @@ use super::{Netlink, family};
 use crate::subnet::Subnet;
 
 /// The length of struct rtmsg.
-const FIXED_LENGTH: usize = 12;
+pub(super) const FIXED_LENGTH: usize = 12;
+/// The address that stands for all others of its family.
+pub(super) const FAMILIES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
 
 /// A route.
 #[derive(Clone, Debug)]
@@ -43,20 +46,28 @@ impl Netlink {
     /// Lists the routes of all tables, IPv4 and IPv6.
     pub(crate) fn routes(&mut self) -> Result<Vec<Route>> {
         let mut routes = Vec::new();
-        for any in [IpAddr::from([0; 4]), IpAddr::from([0; 16])] {
-            let mut fixed = [0; FIXED_LENGTH];
-            fixed[0] = family(any);
-            let all = Message::new(libc::RTM_GETROUTE, &fixed, Attributes::default());
-            let found = self.list("which routes the host has", all)?;
+        for any in FAMILIES {
+            let found = self.list_routes(any)?;
             routes.extend(found.iter().filter_map(|entry| parse_route(entry, any)));
         }
         Ok(routes)
+    }
+
+    /// Lists the routes of a family as the kernel has them: struct rtmsg, then attributes.
+    pub(super) fn list_routes(&mut self, any: IpAddr) -> Result<Vec<Vec<u8>>> {
+        let mut fixed = [0; FIXED_LENGTH];
+        fixed[0] = family(any);
+        let all = Message::new(libc::RTM_GETROUTE, &fixed, Attributes::default());
+        let mut found = self.list("which routes the host has", all)?;
+        // A kernel without IPv6 lists all families: rtnetlink_rcv_msg().
+        found.retain(|entry| entry.first() == Some(&family(any)));
+        Ok(found)
     }
 }
 
 /// Parses an entry. The kernel leaves the destination of a default route out; `any`
 /// takes its place.
-fn parse_route(entry: &[u8], any: IpAddr) -> Option<Route> {
+pub(super) fn parse_route(entry: &[u8], any: IpAddr) -> Option<Route> {
     let (fixed, attributes) = entry.split_first_chunk::<FIXED_LENGTH>()?;
     let [_, prefix, _, _, _, _, _, kind, ..] = *fixed;
     let attributes = parse(attributes);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use exec::OnParentDeath;
 use kit::{Durability, ExplainArgs, Failure, FailureKind, Hint, Id, Result, RunDir};
+use network::MovedDevice;
 use nix::errno::Errno;
 use pivot_root::Terminal;
 use user::Keyring;
@@ -15,7 +16,7 @@ use crate::cli::delete::destroy_after_error;
 use crate::cli::{Global, listen_fds};
 use crate::create_options::CreateOptions;
 use crate::exec_fifo::ExecFifo;
-use crate::outside;
+use crate::outside::{self, Started};
 use crate::plan::{Plan, files::RootSwitch, plan};
 use crate::process_handles::ProcessHandles;
 use crate::state::Container;
@@ -73,9 +74,13 @@ impl Create {
             inherited,
             handles: args.handles(),
         };
-        let (child, state) = outside::start(&plan, &run_dir, &options, &global.log())?;
+        let started = outside::start(&plan, &run_dir, &options, &global.log())?;
+        let Started { child, state, net_devices } = started;
         match child.detach() {
-            Ok(_) => run_dir.leave(),
+            Ok(_) => {
+                net_devices.into_iter().for_each(MovedDevice::keep);
+                run_dir.leave();
+            }
             Err(error) => {
                 let container = Container::of(state, &run_dir);
                 destroy_after_error(&container, run_dir, &global.log());

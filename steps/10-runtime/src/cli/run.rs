@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use exec::{Child, OnParentDeath};
 use kit::{ExplainArgs, Result};
+use network::MovedDevice;
 
 use crate::cli::Global;
 use crate::cli::create::{CreateArgs, inherited};
 use crate::cli::delete::{destroy, destroy_after_error};
 use crate::create_options::CreateOptions;
 use crate::hooks::Point;
-use crate::outside;
+use crate::outside::{self, Started};
 use crate::plan::Plan;
 use crate::state::{Container, State, Status};
 
@@ -45,8 +46,9 @@ impl Run {
         let run_dir = args.make_directory(global, &bundle)?;
         let handles = args.handles();
         let options = CreateOptions { gate: None, on_parent_death, inherited, handles };
-        let (child, state) = outside::start(&plan, &run_dir, &options, &global.log())?;
-        let ended = self.follow(child, &plan, &state);
+        let started = outside::start(&plan, &run_dir, &options, &global.log())?;
+        let Started { child, state, net_devices } = started;
+        let ended = self.follow(&plan, &state, net_devices, child);
         match ended {
             Ok(_) if self.detach || self.keep => run_dir.leave(),
             Ok(_) => destroy(&Container::of(state, &run_dir), run_dir, &global.log())?,
@@ -59,14 +61,23 @@ impl Run {
     }
 
     /// Follows the container to its end, or only until its command runs. After an error
-    /// it is killed.
-    fn follow(&self, mut child: Child, plan: &Plan, state: &State) -> Result<ExitCode> {
+    /// it is killed, and then its devices are moved back: the last parameter is dropped
+    /// first.
+    fn follow(
+        &self,
+        plan: &Plan,
+        state: &State,
+        net_devices: Vec<MovedDevice>,
+        mut child: Child,
+    ) -> Result<ExitCode> {
         plan.hooks.run(Point::Poststart, &state.for_hook(Status::Running))?;
         if self.detach {
             child.detach()?;
+            net_devices.into_iter().for_each(MovedDevice::keep);
             return Ok(ExitCode::SUCCESS);
         }
         let mut relay = plan.process.terminal.relay(child.descriptor())?;
+        net_devices.into_iter().for_each(MovedDevice::keep);
         Ok(child.wait_at(&mut relay)?.into())
     }
 }
