@@ -276,8 +276,8 @@ fn after_a_failed_create_the_device_has_its_routes_and_all_its_addresses() {
     let host = world.host.pid();
     // Each route is of no use before those above it.
     for route in [
-        "203.0.113.1 dev dev0 metric 50",
-        "default via 203.0.113.1 dev dev0 metric 60",
+        "100.64.0.1 dev dev0 metric 50",
+        "default via 100.64.0.1 dev dev0 metric 60",
         "default via 192.0.2.1 dev dev0 src 192.0.2.8 mtu 1300",
         "10.8.0.0/16 dev dev0 table 77",
         "10.9.0.0/16 via 172.16.0.1 dev dev0 onlink",
@@ -310,6 +310,25 @@ fn after_a_failed_create_the_device_has_its_routes_and_all_its_addresses() {
     world.bundle.assert_config_refused();
     assert_eq!(addresses(), addresses_before);
     assert_eq!(routes(), routes_before);
+}
+
+#[test]
+fn after_a_failed_create_a_device_whose_cable_is_out_has_its_routes() {
+    let Some(mut world) = World::with(Some("eth0")) else { return };
+    let host = world.host.pid();
+    ip(host, &["route", "add", "default", "via", "192.0.2.1"]);
+    ip(host, &["-6", "route", "add", "default", "via", "2001:db8::1"]);
+    ip(host, &["link", "set", "peer0", "down"]);
+    world.bundle.config["process"]["args"] = json!(["/bin/no-such-program"]);
+    world.bundle.assert_config_refused();
+    for (family, gateway) in [("-4", "192.0.2.1"), ("-6", "2001:db8::1")] {
+        let routes = ip(host, &[family, "route", "show", "default"]);
+        assert!(
+            routes.contains(&format!("default via {gateway} dev dev0")),
+            "{routes}"
+        );
+        assert!(routes.contains("linkdown"), "{routes}");
+    }
 }
 
 #[test]
