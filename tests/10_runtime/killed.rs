@@ -1,8 +1,11 @@
 //! Commands that are killed, and containers whose processes are.
 
 use std::fs;
+use std::process::Child;
 
 use kiste_tests::{eventually, host};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::conformance::bundle::{Bundle, ID, write_script};
@@ -47,6 +50,91 @@ fn delete_force_ends_a_create_that_hangs_in_a_hook() {
     bundle.call(&["delete", "--force", ID]).exits(0);
     let status = eventually(|| create.try_wait().unwrap()).expect("create ends");
     assert!(!status.success());
+    bundle.assert_nothing_left();
+}
+
+/// Creates the container, and makes `start` wait in a hook of the image.
+fn start_hanging_in_a_hook(bundle: &mut Bundle) -> Child {
+    let script = "touch /in-hook; exec sleep 1000";
+    let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", script]});
+    bundle.config["hooks"] = json!({"startContainer": [hook]});
+    bundle.created();
+    let start = bundle.spawn("start", &["start", ID]);
+    let marker = bundle.rootfs().join("in-hook");
+    assert!(eventually(|| marker.exists().then_some(())).is_some(), "the hook runs");
+    start
+}
+
+#[test]
+fn a_signal_ends_a_start_that_hangs_in_a_hook_and_nothing_is_left() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let mut start = start_hanging_in_a_hook(&mut bundle);
+    kill(Pid::from_raw(start.id() as i32), Signal::SIGTERM).unwrap();
+    let status = eventually(|| start.try_wait().unwrap()).expect("start ends");
+    assert_eq!(status.code(), Some(1));
+    bundle.printed("start", 1).assert_stderr_contains("interrupted by SIGTERM");
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn a_signal_ends_a_start_that_hangs_in_a_poststart_hook_and_nothing_is_left() {
+    let Some(mut bundle) = Bundle::of_script("exec sleep 1000") else { return };
+    let (hook, marker) = (bundle.dir().join("hook"), bundle.dir().join("in-hook"));
+    let script = format!("#!/bin/sh\ntouch {}\nexec sleep 1000\n", marker.display());
+    write_script(&hook, &script);
+    bundle.config["hooks"] = json!({"poststart": [{"path": hook}]});
+    bundle.created();
+    let mut start = bundle.spawn("start", &["start", ID]);
+    assert!(eventually(|| marker.exists().then_some(())).is_some(), "the hook runs");
+    kill(Pid::from_raw(start.id() as i32), Signal::SIGTERM).unwrap();
+    let status = eventually(|| start.try_wait().unwrap()).expect("start ends");
+    assert_eq!(status.code(), Some(1));
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn delete_force_ends_a_start_that_hangs_in_a_hook() {
+    let Some(mut bundle) = Bundle::new() else { return };
+    let mut start = start_hanging_in_a_hook(&mut bundle);
+    bundle.call(&["delete", "--force", ID]).exits(0);
+    let status = eventually(|| start.try_wait().unwrap()).expect("start ends");
+    assert!(!status.success());
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn delete_force_ends_a_run_in_the_foreground() {
+    let Some(bundle) = Bundle::of_script("touch /runs; exec sleep 1000") else {
+        return;
+    };
+    bundle.write();
+    let words = ["run", "--bundle", bundle.dir().to_str().unwrap(), ID];
+    let mut run = bundle.spawn("run", &words);
+    let marker = bundle.rootfs().join("runs");
+    assert!(eventually(|| marker.exists().then_some(())).is_some(), "it runs");
+    bundle.wait_for("running");
+    bundle.call(&["delete", "--force", ID]).exits(0);
+    let status = eventually(|| run.try_wait().unwrap()).expect("run ends");
+    assert_eq!(status.code(), Some(137));
+    bundle.assert_nothing_left();
+}
+
+#[test]
+fn start_reports_a_first_process_that_is_killed_before_it_becomes_the_command() {
+    let Some(mut bundle) = Bundle::of_script("true") else { return };
+    bundle.config["linux"]["seccomp"] = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["memfd_create"], "action": "SCMP_ACT_KILL_PROCESS"}],
+    });
+    bundle.started();
+    bundle.finish();
+    bundle.call(&["delete", ID]).exits(0);
+    // The runtime needs a memfd for the stdin of a hook.
+    bundle.config["hooks"] = json!({"startContainer": [{"path": "/bin/true"}]});
+    bundle.created();
+    let ran = bundle.call(&["start", ID]);
+    bundle.assert_refused(&ran);
+    ran.assert_stderr_contains("died before it became the command");
     bundle.assert_nothing_left();
 }
 

@@ -9,6 +9,10 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd, read, write};
 
 use crate::channel::Channel;
 
+/// The byte that a process writes back into [`Gate::Fifo`]: the exec is next. If the
+/// FIFO is closed without it, the process has failed or died.
+pub const EXEC_IS_NEXT: &[u8] = b"1";
+
 /// The work of later steps at the end of a start. By default there is none.
 #[derive(Default)]
 pub struct BeforeExec<'a> {
@@ -73,17 +77,17 @@ impl<'a> BeforeExec<'a> {
 
     /// Waits for the go-ahead at the gate, and then confines this process.
     pub(crate) fn run(&self, program: &Path, parent: &Channel) -> Result<()> {
-        if self.hooks.is_none() {
-            self.keep_inherited()?; // before a filter that may forbid it
-        }
         if let Gate::Fifo(fifo) = self.gate {
             parent.close()?;
             wait_for_start(fifo)?;
         }
+        if self.hooks.is_none() {
+            self.prepare_exec()?; // before a filter that may forbid it
+        }
         self.confine.map_or(Ok(()), |confine| confine())?;
         if let Some(hooks) = self.hooks {
             hooks()?;
-            self.keep_inherited()?;
+            self.prepare_exec()?;
         }
         if self.narrates_confine() && narration::is_on() {
             announce_execve(program);
@@ -94,12 +98,17 @@ impl<'a> BeforeExec<'a> {
         Ok(())
     }
 
-    /// Has the next exec keep the descriptors that the command inherits.
-    fn keep_inherited(&self) -> Result<()> {
-        self.inherited.iter().try_for_each(|descriptor| {
+    /// Has the next exec keep the descriptors that the command inherits, and tells the
+    /// process that has given the go-ahead that it is next.
+    fn prepare_exec(&self) -> Result<()> {
+        for descriptor in &self.inherited {
             fcntl_setfd(descriptor, FdFlags::empty())
-                .context("fcntl(an inherited descriptor, F_SETFD)")
-        })
+                .context("fcntl(an inherited descriptor, F_SETFD)")?;
+        }
+        if let Gate::Fifo(fifo) = self.gate {
+            write(fifo, EXEC_IS_NEXT).context("write(the exec FIFO)")?;
+        }
+        Ok(())
     }
 }
 

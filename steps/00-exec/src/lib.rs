@@ -30,7 +30,7 @@ mod status;
 mod sys;
 
 pub use args::{CommandArgs, environment};
-pub use before_exec::{BeforeExec, Gate};
+pub use before_exec::{BeforeExec, EXEC_IS_NEXT, Gate};
 pub use channel::{Channel, OnParentDeath, send_with_descriptors};
 pub use child::Child;
 pub use command::{Command, become_command, become_command_after, close_other_fds};

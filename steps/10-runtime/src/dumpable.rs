@@ -5,7 +5,8 @@ use nix::sys::prctl;
 
 /// Makes this process not dumpable. Until its exec, another process of the same user
 /// could otherwise trace it, or open the descriptors of the host that it still has. The
-/// exec ends this: prctl(2), PR_SET_DUMPABLE.
+/// exec ends this, and so does a change of ids if fs.suid_dumpable is not 0: prctl(2),
+/// PR_SET_DUMPABLE.
 ///
 /// # Errors
 /// The kernel's reason.

@@ -4,7 +4,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use kit::{Context, Failure, FailureKind, Result};
+use exec::EXEC_IS_NEXT;
+use kit::{Context, Failure, FailureKind, Result, interrupt};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
@@ -88,23 +89,29 @@ fn open_gate(path: &Path) -> rustix::io::Result<Option<OwnedFd>> {
 }
 
 /// Waits until no process has the FIFO open for reading: POLLERR. A dead process has
-/// closed it, too; the pidfd is polled beside it so that the wait ends in any case.
+/// closed it, too; the pidfd is polled beside it so that the wait ends in any case. A
+/// signal ends the wait by an error: a hook of the image may never end.
 fn wait_for_exec(fifo: BorrowedFd<'_>, init: BorrowedFd<'_>) -> Result<()> {
+    let signals = interrupt::termination().context("signalfd(signals)")?;
     loop {
         let mut ready = [
             PollFd::new(fifo, PollFlags::empty()),
             PollFd::new(init, PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
         ];
         match poll(&mut ready, PollTimeout::NONE) {
-            Ok(_) if ready.iter().any(|it| it.any() == Some(true)) => return Ok(()),
-            Ok(_) | Err(Errno::EINTR) => {}
+            Ok(_) if ready[..2].iter().any(|it| it.any() == Some(true)) => {
+                return Ok(());
+            }
+            Ok(_) => interrupt::check()?,
+            Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("poll(the exec FIFO)"),
         }
     }
 }
 
-/// Returns the failure that the first process has left in the FIFO, if it has. The
-/// kernel keeps the contents as long as a process has the FIFO open.
+/// Fails unless the last word of the first process in the FIFO is that the exec is next.
+/// The kernel keeps the contents as long as a process has the FIFO open.
 fn report_failure(path: &Path) -> Result<()> {
     let fifo = open_fifo(path, OFlags::RDONLY)
         .with_context(|| format!("open {}", path.display()))?;
@@ -116,10 +123,13 @@ fn report_failure(path: &Path) -> Result<()> {
         let failure = Failure::new("cannot start a container that has stopped");
         return Err(failure.with_kind(FailureKind::Conflict).into());
     }
-    match serde_json::from_slice::<Failure>(text) {
-        Ok(failure) => Err(failure.into()),
-        Err(_) => Ok(()),
+    if text == EXEC_IS_NEXT {
+        return Ok(());
     }
+    let failure = text.strip_prefix(EXEC_IS_NEXT).unwrap_or(text);
+    Err(serde_json::from_slice(failure)
+        .unwrap_or_else(|_| Failure::new("it died before it became the command"))
+        .into())
 }
 
 fn open_fifo(path: &Path, access: OFlags) -> rustix::io::Result<OwnedFd> {

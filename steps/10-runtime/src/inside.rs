@@ -114,6 +114,7 @@ impl FinalStage<'_> {
         rights.before_user_change()?; // 09: what no exec gives back
         self.ids.become_user(&process.account, parent)?; // 06: becomes that user
         rights.after_user_change()?; // 09: its capabilities
+        hide_until_exec()?; // again: a change of user may undo it
         let message = self.listener.map(|it| it.message(self.state)).transpose()?;
         let on_load = |filter: OwnedFd| match (self.listener, &message) {
             (Some(listener), Some(message)) => listener.send(message, filter.as_fd()),

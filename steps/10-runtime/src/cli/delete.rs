@@ -25,7 +25,7 @@ impl Delete {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
         if self.force {
-            self.end_create(global)?;
+            self.kill_before_lock(global)?;
         }
         match Container::lock(&global.root(), &self.id) {
             Ok((container, run_dir)) => self.delete(&container, run_dir, global)?,
@@ -42,15 +42,17 @@ impl Delete {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Ends a `create` that has not finished, and that may hang in a hook: it holds the
-    /// lock.
-    fn end_create(&self, global: &Global) -> Result<()> {
+    /// Kills it without the lock: that is held by a `create` or `start`, which may hang
+    /// in a hook, or by `run`. Each of them ends once the first process is dead.
+    fn kill_before_lock(&self, global: &Global) -> Result<()> {
         let Ok(container) = Container::find(&global.root(), &self.id) else {
             return Ok(());
         };
         match container.status()? {
+            Status::Stopped => Ok(()),
+            // Its cgroup may still be another container's.
             Status::Creating => container.init()?.map_or(Ok(()), |init| init.kill()),
-            _ => Ok(()),
+            _ => kill(&container),
         }
     }
 

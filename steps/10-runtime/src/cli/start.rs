@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use kit::{ExplainArgs, Failure, FailureKind, Id, Result};
+use kit::{ExplainArgs, Failure, FailureKind, Id, Result, interrupt};
 
 use crate::cli::Global;
 use crate::cli::delete::destroy;
@@ -42,19 +42,21 @@ impl Start {
         let Some(init) = container.init()? else {
             return refuse("cannot start a container that has stopped");
         };
-        if let Err(error) = exec_fifo::start(&container.directory, init.pidfd.as_fd()) {
-            // Its first process has failed before the exec: a hook, or the exec itself.
-            init.kill()?;
-            destroy(&container, run_dir, &global.log())?;
-            return Err(error);
-        }
-        let hooks = Hooks::of(container.config()?.hooks.as_ref())?;
-        let state = container.state.for_hook(Status::Running);
-        if let Err(error) = hooks.run(Point::Poststart, &state) {
-            init.kill()?;
-            destroy(&container, run_dir, &global.log())?;
+        let started = exec_fifo::start(&container.directory, init.pidfd.as_fd())
+            .and_then(|()| run_poststart_hooks(&container));
+        if let Err(error) = started {
+            // A hook or the exec has failed, or a signal has come.
+            interrupt::patiently(|| {
+                init.kill()?;
+                destroy(&container, run_dir, &global.log())
+            })?;
             return Err(error);
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn run_poststart_hooks(container: &Container) -> Result<()> {
+    let hooks = Hooks::of(container.config()?.hooks.as_ref())?;
+    hooks.run(Point::Poststart, &container.state.for_hook(Status::Running))
 }
