@@ -3,12 +3,17 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kiste_tests::{eventually, host};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::conformance::bundle::{Bundle, ID, write_script};
+
+/// How often a call is interrupted, each time at another moment.
+const ROUNDS: u32 = 32;
 
 /// Returns the processes in the cgroups of the container, in each hierarchy.
 fn processes(bundle: &Bundle) -> Vec<String> {
@@ -94,6 +99,26 @@ fn processes_that_fork_all_the_time_do_not_escape_kill_all() {
         .expect("only the first process is left");
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(processes(&bundle), [bundle.pid().to_string()]);
+}
+
+#[test]
+fn a_signal_during_kill_all_does_not_leave_the_container_frozen() {
+    let script = "for i in $(seq 200); do sleep 1000 & done; wait";
+    let Some(mut bundle) = Bundle::of_script(script) else { return };
+    bundle.config["linux"]["resources"] = json!({});
+    bundle.started();
+    eventually(|| (processes(&bundle).len() > 200).then_some(())).expect("they run");
+    let call = ["kill", "--all", ID, "0"];
+    let begin = Instant::now();
+    assert!(bundle.spawn("whole", &call).wait().unwrap().success());
+    let whole = begin.elapsed();
+    for round in 0..ROUNDS {
+        let mut kill_all = bundle.spawn("interrupted", &call);
+        std::thread::sleep(whole * round / ROUNDS);
+        kill(Pid::from_raw(kill_all.id() as i32), Signal::SIGTERM).unwrap();
+        kill_all.wait().unwrap();
+        assert_eq!(bundle.status(), "running", "round {round}");
+    }
 }
 
 #[test]

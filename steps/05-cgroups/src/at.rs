@@ -173,12 +173,15 @@ impl Cgroup {
 
     /// Lists the processes in the cgroup and in the cgroups below it, in ascending
     /// order.
-    pub fn processes(&self) -> Vec<i32> {
-        let found = kill::processes(self.directories());
+    ///
+    /// # Errors
+    /// When the list of a cgroup cannot be read.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let found = kill::processes(self.directories())?;
         let mut pids: Vec<_> =
             found.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
         pids.sort_unstable();
-        pids
+        Ok(pids)
     }
 
     /// Sends a signal to every process in the cgroup and in those below it. They are frozen
@@ -249,7 +252,7 @@ impl Cgroup {
 /// both, and `delete` would kill both.
 fn require_unused(cgroup: &Directory) -> Result<()> {
     let path = cgroup.path().display();
-    let count = kill::processes(std::slice::from_ref(cgroup)).len();
+    let count = kill::processes(std::slice::from_ref(cgroup))?.len();
     let (what, hint) = if count > 0 {
         let what = format!("{path}: the cgroup exists and has {count} processes");
         (what, "choose another cgroupsPath, or delete the container that uses it")

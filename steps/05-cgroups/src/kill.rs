@@ -2,9 +2,10 @@
 //! Sends them another signal, also one by one.
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kit::{Failure, Hint};
 use nix::errno::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
@@ -44,17 +45,14 @@ pub(crate) fn kill(directories: &[Directory]) -> Result<()> {
 pub(crate) fn kill_one_by_one(directories: &[Directory]) -> Result<()> {
     let freezer = freeze::freezer(directories);
     let deadline = Deadline::new();
-    while !processes(directories).is_empty() {
+    while !processes(directories)?.is_empty() {
         // If freezing fails, the next round kills what was forked meanwhile.
         let _ = freezer.map_or_else(|| freeze::freeze(directories), freeze::freeze_v1);
-        let listed: Vec<_> = processes(directories).into_iter().collect();
-        let killed = listed
-            .chunks(MAX_OPEN_PIDFDS)
-            .try_for_each(|pids| send(Signal::KILL.as_raw(), directories, pids));
+        let killed = send_to_all(Signal::KILL.as_raw(), directories);
         let _ = freezer.map_or_else(|| freeze::thaw(directories), freeze::thaw_tree);
         killed?;
         if !deadline.pause() {
-            let left = processes(directories).len();
+            let left = processes(directories)?.len();
             return Err(Failure::new(format!("{left} processes do not die")).into())
                 .hint(STUCK);
         }
@@ -70,12 +68,14 @@ pub(crate) fn kill_one_by_one(directories: &[Directory]) -> Result<()> {
 pub(crate) fn signal(directories: &[Directory], signal: i32) -> Result<()> {
     let is_paused = freeze::is_frozen(directories).unwrap_or(false);
     let is_frozen_here = !is_paused && freeze::freeze(directories).is_ok();
-    let listed: Vec<_> = processes(directories).into_iter().collect();
-    let sent = listed
-        .chunks(MAX_OPEN_PIDFDS)
-        .try_for_each(|pids| send(signal, directories, pids));
+    let sent = send_to_all(signal, directories);
     let thawed = if is_frozen_here { freeze::thaw(directories) } else { Ok(()) };
     sent.and(thawed)
+}
+
+fn send_to_all(signal: i32, directories: &[Directory]) -> Result<()> {
+    let listed: Vec<_> = processes(directories)?.into_iter().collect();
+    listed.chunks(MAX_OPEN_PIDFDS).try_for_each(|pids| send(signal, directories, pids))
 }
 
 /// The most pidfds that are open at once. A fork bomb has more processes than we may
@@ -86,11 +86,30 @@ const MAX_OPEN_PIDFDS: usize = 128;
 ///
 /// cgroup.procs shows 0 for a process outside our PID namespace. Such a process is left
 /// out.
-pub(crate) fn processes(directories: &[Directory]) -> HashSet<Pid> {
-    let trees = directories.iter().flat_map(Directory::tree);
-    let texts = trees
-        .filter_map(|cgroup| kit::read_kernel_file(cgroup.join("cgroup.procs")).ok());
-    texts.flat_map(|text| text.lines().filter_map(pid).collect::<Vec<_>>()).collect()
+///
+/// # Errors
+/// When a list of processes cannot be read.
+pub(crate) fn processes(directories: &[Directory]) -> Result<HashSet<Pid>> {
+    let mut found = HashSet::new();
+    for cgroup in directories.iter().flat_map(Directory::tree) {
+        let path = cgroup.join("cgroup.procs");
+        match kit::read_kernel_file(&path) {
+            Ok(text) => found.extend(text.lines().filter_map(pid)),
+            Err(error) if has_no_list(&error) => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("read {}", path.display()));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Tells whether a cgroup was removed meanwhile (ENOENT before the open, ENODEV after
+/// it), or is threaded: the processes of its threads are in the list of a cgroup above
+/// it (EOPNOTSUPP, cgroups(7)).
+fn has_no_list(error: &io::Error) -> bool {
+    let reason = error.raw_os_error().map(Errno::from_raw);
+    matches!(reason, Some(Errno::ENOENT | Errno::ENODEV | Errno::EOPNOTSUPP))
 }
 
 fn pid(line: &str) -> Option<Pid> {
@@ -103,9 +122,9 @@ fn pid(line: &str) -> Option<Pid> {
 /// by now. If the number is listed again while the pidfd is open, it is the same
 /// process.
 fn send(signal: i32, directories: &[Directory], pids: &[Pid]) -> Result<()> {
-    let open = |pid: &Pid| Some((*pid, pidfd_open(*pid, PidfdFlags::empty()).ok()?));
-    let opened: Vec<_> = pids.iter().filter_map(open).collect();
-    let listed = processes(directories);
+    let opened: Vec<_> =
+        pids.iter().filter_map(|pid| open(*pid).transpose()).collect::<Result<_>>()?;
+    let listed = processes(directories)?;
     for (pid, process) in opened.iter().filter(|(pid, _)| listed.contains(pid)) {
         let name = nix::sys::signal::Signal::try_from(signal);
         let name = name.map_or(signal.to_string(), |name| name.to_string());
@@ -123,6 +142,16 @@ fn send(signal: i32, directories: &[Directory], pids: &[Pid]) -> Result<()> {
     Ok(())
 }
 
+/// Opens a process. None: it has ended. While it is being reaped, the kernel answers
+/// EINVAL.
+fn open(pid: Pid) -> Result<Option<(Pid, OwnedFd)>> {
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => Ok(Some((pid, process))),
+        Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("pidfd_open({pid})")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,11 +162,23 @@ mod tests {
         let top = FakeHierarchy::new("kill");
         let path = top.make_cgroup("it", &[("cgroup.procs", "17\n18\n")]);
         top.make_cgroup("it/below", &[("cgroup.procs", "19\n0\n")]);
-        let found = processes(&[Directory::existing(&top.unified(), path)]);
+        let found = processes(&[Directory::existing(&top.unified(), path)]).unwrap();
         let mut found: Vec<_> =
             found.into_iter().map(|pid| pid.as_raw_nonzero().get()).collect();
         found.sort_unstable();
         assert_eq!(found, [17, 18, 19]);
+    }
+
+    #[test]
+    fn a_list_of_processes_that_cannot_be_read_is_an_error_unless_it_is_gone() {
+        let top = FakeHierarchy::new("kill-error");
+        let path = top.make_cgroup("it", &[]);
+        let cgroup = [Directory::existing(&top.unified(), path.clone())];
+        assert!(processes(&cgroup).unwrap().is_empty());
+        std::fs::create_dir(path.join("cgroup.procs")).unwrap();
+        let error = signal(&cgroup, 15).unwrap_err();
+        let message = format!("{error:#}");
+        assert!(message.contains("it/cgroup.procs: Is a directory"), "{message}");
     }
 
     #[test]

@@ -48,12 +48,13 @@ impl Delete {
         let Ok(container) = Container::find(&global.root(), &self.id) else {
             return Ok(());
         };
-        match container.status()? {
-            Status::Stopped => Ok(()),
-            // Its cgroup may still be another container's.
-            Status::Creating => container.init()?.map_or(Ok(()), |init| init.kill()),
-            _ => kill(&container),
+        if container.status()? == Status::Paused
+            && let Some(cgroup) = container.cgroup()?
+        {
+            cgroup.let_die()?;
         }
+        // The rest of its cgroup is killed under the lock: by then nobody removes it.
+        container.init()?.map_or(Ok(()), |init| init.kill())
     }
 
     fn delete(

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use kit::{ExplainArgs, Id, Result};
+use kit::{ExplainArgs, Id, Result, interrupt};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
@@ -27,6 +27,8 @@ pub(crate) struct Kill {
 impl Kill {
     pub fn run(&self, global: &Global) -> Result<ExitCode> {
         self.explain.start();
+        // A signal must not end us while we have frozen the container.
+        interrupt::block()?;
         let container = Container::find(&global.root(), &self.id)?;
         let status = container.status()?;
         match self.all {

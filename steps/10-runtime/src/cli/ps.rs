@@ -75,5 +75,5 @@ fn pids(container: &Container) -> Result<Vec<i32>> {
     let Some(cgroup) = container.cgroup()? else {
         return Ok(vec![container.state.process.pid]);
     };
-    Ok(cgroup.processes())
+    cgroup.processes()
 }
