@@ -126,10 +126,13 @@ fn report_failure(path: &Path) -> Result<()> {
     if text == EXEC_IS_NEXT {
         return Ok(());
     }
+    let died = || {
+        Failure::new("the first process died before it became the command").hint(
+            "a signal has killed it: its seccomp filter's, the kernel's when memory ran out, or another's",
+        )
+    };
     let failure = text.strip_prefix(EXEC_IS_NEXT).unwrap_or(text);
-    Err(serde_json::from_slice(failure)
-        .unwrap_or_else(|_| Failure::new("it died before it became the command"))
-        .into())
+    Err(serde_json::from_slice(failure).unwrap_or_else(|_| died()).into())
 }
 
 fn open_fifo(path: &Path, access: OFlags) -> rustix::io::Result<OwnedFd> {
