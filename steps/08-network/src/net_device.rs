@@ -81,9 +81,9 @@ impl NetDevice {
     /// addresses, and turns it on. This process must have no other threads.
     ///
     /// # Errors
-    /// Those of [`NetDevice::check`]; and when its name is in use in that namespace, or
-    /// the kernel refuses to move it. If it had moved already, it is moved back as
-    /// [`MovedDevice`] says.
+    /// When [`NetDevice::check`] fails, its name is in use in that namespace, or the kernel
+    /// refuses to move it. If it has moved already, it is moved back as [`MovedDevice`]
+    /// says.
     pub fn move_to(&self, process: Pid) -> Result<MovedDevice> {
         self.try_move_to(process).with_context(|| self.context())
     }
