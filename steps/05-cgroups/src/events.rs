@@ -21,8 +21,8 @@ pub(crate) fn wait(directory: &Directory, key: &str, value: u64) -> Result<()> {
     let path = directory.path().join("cgroup.events");
     let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
     let deadline = Deadline::new();
-    while read(&file, key).with_context(|| format!("read {}", path.display()))?
-        != Some(value)
+    while !has_value(&file, key, value)
+        .with_context(|| format!("read {}", path.display()))?
     {
         let operands = format_args!("{}, {key} {value}", path.display());
         kit::call("wait until the kernel says so", "poll", operands, || {
@@ -33,10 +33,17 @@ pub(crate) fn wait(directory: &Directory, key: &str, value: u64) -> Result<()> {
     Ok(())
 }
 
-fn read(events: &File, key: &str) -> io::Result<Option<u64>> {
+/// Tells whether the key has the value, or the cgroup was removed meanwhile (ENODEV): then
+/// no process is in it.
+fn has_value(events: &File, key: &str, value: u64) -> io::Result<bool> {
     let mut text = [0; 256];
-    let length = events.read_at(&mut text, 0)?;
-    Ok(keyed(&String::from_utf8_lossy(&text[..length]), key))
+    match events.read_at(&mut text, 0) {
+        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(true),
+        Err(error) => Err(error),
+        Ok(length) => {
+            Ok(keyed(&String::from_utf8_lossy(&text[..length]), key) == Some(value))
+        }
+    }
 }
 
 /// Sleeps until an event or the deadline comes.
