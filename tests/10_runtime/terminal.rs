@@ -73,18 +73,23 @@ fn a_console_socket_on_which_nobody_listens_leaves_no_container() {
     bundle.assert_nothing_left();
 }
 
+/// Calls `run` in the foreground at a terminal.
+fn run_at_terminal(bundle: &Bundle) -> Terminal {
+    bundle.write();
+    let root = bundle.state_root();
+    let words = ["--root", root.to_str().unwrap(), "run", "--bundle"];
+    let words = [&words[..], &[bundle.dir().to_str().unwrap(), ID]].concat();
+    let words: Vec<_> = words.iter().map(Into::into).collect();
+    Terminal::start(bundle.exe(), bundle.dir(), &words)
+}
+
 #[test]
 fn run_in_the_foreground_relays_the_callers_terminal() {
     let Some(bundle) = with_terminal("echo ready; read line; echo got $line; exit 5")
     else {
         return;
     };
-    bundle.write();
-    let root = bundle.state_root();
-    let words = ["--root", root.to_str().unwrap(), "run", "--bundle"];
-    let words = [&words[..], &[bundle.dir().to_str().unwrap(), ID]].concat();
-    let words: Vec<_> = words.iter().map(Into::into).collect();
-    let mut terminal = Terminal::start(bundle.exe(), bundle.dir(), &words);
+    let mut terminal = run_at_terminal(&bundle);
     terminal.shows("ready");
     terminal.type_in("typed\n");
     terminal.shows("got typed");
@@ -113,12 +118,7 @@ fn a_callers_terminal_that_the_user_namespace_does_not_know_is_no_error() {
     bundle.config["linux"]["uidMappings"] = map.clone();
     bundle.config["linux"]["gidMappings"] = map;
     bundle.config["process"]["user"] = json!({ "uid": 1000, "gid": 1000 });
-    bundle.write();
-    let root = bundle.state_root();
-    let words = ["--root", root.to_str().unwrap(), "run", "--bundle"];
-    let words = [&words[..], &[bundle.dir().to_str().unwrap(), ID]].concat();
-    let words: Vec<_> = words.iter().map(Into::into).collect();
-    let mut terminal = Terminal::start(bundle.exe(), bundle.dir(), &words);
+    let mut terminal = run_at_terminal(&bundle);
     let (code, shown) = terminal.wait_for_exit();
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("1000"), "{shown}");

@@ -16,7 +16,7 @@ const SETUP: &str = include_str!("stick/setup.sh");
 const PACKAGES: &str = include_str!("stick/packages.txt");
 const README: &str = include_str!("stick/README.md");
 
-/// Where cargo finds the crates, for every workspace below this directory.
+/// Cargo's setting for every workspace below this directory: the crates are in `vendor`.
 const CARGO_CONFIG: &str = "\
 [source.crates-io]
 replace-with = \"stick\"
@@ -32,37 +32,28 @@ directory = \"vendor\"
 /// written. Nothing is left then. A root file system that cannot be had is named.
 pub fn bundle(workspace: &Workspace, dir: &Path) -> Result<()> {
     refuse_broken(workspace)?;
-    let dir = &workspace.path(dir);
-    let is_free =
-        fs::read_dir(dir).map_or(!dir.exists(), |mut files| files.next().is_none());
-    ensure!(is_free, "{} exists and is not an empty directory", dir.display());
-    let parent = dir.parent().filter(|parent| parent.is_dir());
-    let parent =
-        parent.with_context(|| format!("{} has no directory", dir.display()))?;
-    let unfinished = tempfile::Builder::new().prefix(".stick-").tempdir_in(parent)?;
-    let stick = unfinished.path();
-
-    anstream::eprintln!("the workspace");
-    for file in checkout::all_files(workspace.root())? {
-        let source = workspace.root().join(&file);
-        checkout::copy_changed(&source, &stick.join("kiste").join(&file))
-            .with_context(|| file.display().to_string())?;
-    }
-    anstream::eprintln!("the crates");
-    vendor(&stick.join("kiste"), &stick.join("vendor"))?;
-    write(&stick.join(".cargo/config.toml"), CARGO_CONFIG)?;
-    anstream::eprintln!("the book");
-    build_book(workspace.root(), &stick.join("book"))?;
-    anstream::eprintln!("the root file systems");
-    let missing = root_file_systems(workspace.root(), stick)?;
-    write(&stick.join("README.md"), README)?;
-    write(&stick.join("packages.txt"), PACKAGES)?;
-    write(&stick.join("setup.sh"), SETUP)?;
-    anstream::eprintln!("the checksums");
-    write(&stick.join("SHA256SUMS"), &checksums(stick)?)?;
-
-    fs::set_permissions(stick, fs::metadata(workspace.root())?.permissions())?;
-    fs::rename(unfinished.keep(), dir).with_context(|| dir.display().to_string())?;
+    let mut missing = Vec::new();
+    let dir = workspace.make_directory(dir, |stick| {
+        anstream::eprintln!("the workspace");
+        for file in checkout::all_files(workspace.root())? {
+            let source = workspace.root().join(&file);
+            checkout::copy_changed(&source, &stick.join("kiste").join(&file))
+                .with_context(|| file.display().to_string())?;
+        }
+        anstream::eprintln!("the crates");
+        vendor(&stick.join("kiste"), &stick.join("vendor"))?;
+        write(&stick.join(".cargo/config.toml"), CARGO_CONFIG)?;
+        anstream::eprintln!("the book");
+        build_book(workspace.root(), &stick.join("book"))?;
+        anstream::eprintln!("the root file systems");
+        missing = root_file_systems(workspace.root(), stick)?;
+        write(&stick.join("README.md"), README)?;
+        write(&stick.join("packages.txt"), PACKAGES)?;
+        write(&stick.join("setup.sh"), SETUP)?;
+        anstream::eprintln!("the checksums");
+        write(&stick.join("SHA256SUMS"), &checksums(stick)?)?;
+        Ok(())
+    })?;
     for missing in missing {
         anstream::println!("not on the stick: {missing}");
     }

@@ -23,19 +23,16 @@ enum State {
 }
 
 impl State {
-    fn of(workspace: &Workspace, step: &str, task: &Task) -> Result<Self> {
+    /// Finds the state of a task. `digest` is that of the step's source.
+    fn of(workspace: &Workspace, task: &Task, results: &Results, digest: &str) -> Self {
         let is_to_do = Source::below(workspace.root(), &task.number)
             .is_ok_and(|source| source.is_to_do());
-        if is_to_do {
-            return Ok(State::ToDo);
-        }
-        let results = Results::read(workspace.root());
-        let digest = results::digest(workspace.root(), step)?;
-        Ok(match results.green_for(&task.number) {
+        match results.green_for(&task.number) {
+            _ if is_to_do => State::ToDo,
             Some(green) if green == digest => State::Green,
             Some(_) => State::ChangedSinceGreen,
             None => State::Written,
-        })
+        }
     }
 
     fn mark(self) -> (&'static str, Style) {
@@ -48,19 +45,40 @@ impl State {
     }
 }
 
+/// The tasks of a step with their states.
+struct Tasks {
+    step: String,
+    tasks: Vec<(Task, State)>,
+}
+
+/// Returns the tasks of each step with their states.
+fn states(workspace: &Workspace) -> Result<Vec<Tasks>> {
+    let results = Results::read(workspace.root());
+    let of_step = |step: String| {
+        let digest = results::digest(workspace.root(), &step)?;
+        let tasks = Chapter::of(&step).tasks.into_iter().map(|task| {
+            let state = State::of(workspace, &task, &results, &digest);
+            (task, state)
+        });
+        let tasks = tasks.collect();
+        Ok(Tasks { step, tasks })
+    };
+    Chapter::steps().into_iter().map(of_step).collect()
+}
+
 /// Prints all tasks with their states, and the next one.
 ///
 /// # Errors
 /// When the source or a page cannot be read.
 pub fn print(workspace: &Workspace) -> Result<()> {
+    let steps = states(workspace)?;
     let mut seen = Vec::new();
-    for step in Chapter::steps() {
+    for Tasks { step, tasks } in &steps {
         let mut marks = String::new();
-        for task in Chapter::of(&step).tasks {
-            let state = State::of(workspace, &step, &task)?;
+        for (task, state) in tasks {
             let (mark, style) = state.mark();
             marks += &format!("  {style}{mark} {}{style:#}", task.number);
-            seen.push(state);
+            seen.push(*state);
         }
         anstream::println!("{step:16}{marks}");
     }
@@ -80,13 +98,12 @@ pub fn print(workspace: &Workspace) -> Result<()> {
         );
         return Ok(());
     }
-    let Some(next) = next(workspace)? else {
+    let Some((step, task)) = first_not_green(&steps) else {
         anstream::println!("All tasks are green.");
         return Ok(());
     };
-    let (step, tasks) = next.tasks()?;
     anstream::print!("next: ");
-    print_task(workspace, &step, &tasks[0])?;
+    print_task(workspace, step, task)?;
     anstream::println!(
         "\ncargo workshop check --watch    checks it again whenever you save"
     );
@@ -98,14 +115,15 @@ pub fn print(workspace: &Workspace) -> Result<()> {
 /// # Errors
 /// When the source cannot be read.
 pub fn next(workspace: &Workspace) -> Result<Option<Selection>> {
-    for step in Chapter::steps() {
-        for task in Chapter::of(&step).tasks {
-            if State::of(workspace, &step, &task)? != State::Green {
-                return Ok(Some(Selection::of(&task)));
-            }
-        }
-    }
-    Ok(None)
+    let steps = states(workspace)?;
+    Ok(first_not_green(&steps).map(|(_, task)| Selection::of(task)))
+}
+
+fn first_not_green(steps: &[Tasks]) -> Option<(&str, &Task)> {
+    steps.iter().find_map(|Tasks { step, tasks }| {
+        let (task, _) = tasks.iter().find(|(_, state)| *state != State::Green)?;
+        Some((&**step, task))
+    })
 }
 
 /// Prints a task with its tools, and one more of its hints each time.

@@ -26,20 +26,8 @@ pub fn start(workspace: &Workspace, dir: &Path, from: u32) -> Result<()> {
         );
     }
     let tasks = tasks_from(from)?;
-    let dir = &workspace.path(dir);
-    let is_free =
-        fs::read_dir(dir).map_or(!dir.exists(), |mut files| files.next().is_none());
-    ensure!(is_free, "{} exists and is not an empty directory", dir.display());
-    let parent = dir.parent().context("the root directory is no place for it")?;
-    ensure!(parent.is_dir(), "{} is no directory", parent.display());
-
-    let unfinished =
-        tempfile::Builder::new().prefix(".workshop-").tempdir_in(parent)?;
-    fill(workspace.root(), unfinished.path(), &tasks)?;
-    // A temporary directory is only the owner's, but other users run containers, too.
-    let mode = fs::metadata(workspace.root())?.permissions();
-    fs::set_permissions(unfinished.path(), mode)?;
-    fs::rename(unfinished.keep(), dir).with_context(|| dir.display().to_string())?;
+    let dir =
+        workspace.make_directory(dir, |copy| fill(workspace.root(), copy, &tasks))?;
 
     anstream::println!("{} is ready: {} tasks", dir.display(), tasks.len());
     anstream::println!("next: cd {}; cargo workshop", dir.display());

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use kiste_tests::tasks::{Source, Task};
 use kiste_tests::{checkout, rootfs};
 use similar::TextDiff;
@@ -52,6 +52,35 @@ impl Workspace {
     /// called, as an absolute one.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.called_from.join(path)
+    }
+
+    /// Makes a directory that is there at once and whole, or not at all, and returns its
+    /// path. Other users may read it as they may read this workspace.
+    ///
+    /// # Errors
+    /// When it exists and is not empty, or has no directory to be in; the errors of
+    /// `fill`.
+    pub fn make_directory(
+        &self,
+        dir: &Path,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let dir = self.called_from.join(dir);
+        let is_free = fs::read_dir(&dir)
+            .map_or(!dir.exists(), |mut files| files.next().is_none());
+        ensure!(is_free, "{} exists and is not an empty directory", dir.display());
+        let parent = dir.parent().context("the root directory is no place for it")?;
+        ensure!(parent.is_dir(), "{} is no directory", parent.display());
+        let unfinished =
+            tempfile::Builder::new().prefix(".workshop-").tempdir_in(parent)?;
+        fill(unfinished.path())?;
+        fs::set_permissions(
+            unfinished.path(),
+            fs::metadata(&self.root)?.permissions(),
+        )?;
+        fs::rename(unfinished.keep(), &dir)
+            .with_context(|| dir.display().to_string())?;
+        Ok(dir)
     }
 
     /// Whether it was made by `start`.

@@ -15,11 +15,11 @@ pub struct Section<'a> {
     pub is_fast: bool,
     /// The minutes below its heading.
     pub minutes: Option<u32>,
-    /// What a person does in it, besides the tasks.
+    /// The work of a person in it, without the tasks.
     pub work: Work,
 }
 
-/// What a person reads and types in a section. Folded text and the tasks do not count.
+/// The text and the commands of a section. Folded text and the tasks do not count.
 #[derive(Debug, Default, PartialEq)]
 pub struct Work {
     /// Words of prose.
