@@ -242,6 +242,7 @@ impl Recording {
             }
             Caller::RootWithNetwork => {
                 let world = World::of(step, self.needs)?;
+                make_mount_points(world.fixture.rootfs());
                 let ran = world.run(&options, self.command);
                 let mut replaced =
                     replaced(&world.fixture, "/run/kiste", "/var/lib/kiste");
@@ -251,6 +252,17 @@ impl Recording {
                 replaced.push(("out0".into(), "eth0".into()));
                 Some((ran, replaced))
             }
+        }
+    }
+}
+
+/// Makes the files that a container's network is mounted on, as its first run would: a
+/// recording is of a later run, whatever ./rootfs was used for before.
+fn make_mount_points(rootfs: &Path) {
+    for name in ["hosts", "hostname", "resolv.conf"] {
+        let file = rootfs.join("etc").join(name);
+        if !file.exists() {
+            fs::write(file, "").unwrap();
         }
     }
 }
