@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::slice;
 
 use anyhow::Result;
 use kit::{Failure, FailureKind, Keeper};
@@ -10,7 +11,7 @@ use nix::unistd::{Pid, geteuid};
 
 use crate::cgroup::{AtDrop, Cgroup, Pending};
 use crate::controller::{Controller, Version};
-use crate::directory::Directory;
+use crate::directory::{Directory, unified};
 use crate::hierarchy::Hierarchy;
 use crate::location::CgroupPaths;
 use crate::resources::Resources;
@@ -142,6 +143,7 @@ impl Cgroup {
         };
         unit.start(process.as_raw(), resources)?;
         is_started.set(true);
+        self.require_in_scope(process)?;
         for directory in self.directories() {
             let (hierarchy, path) = (&directory.hierarchy, directory.path());
             if !path.exists() {
@@ -157,6 +159,25 @@ impl Cgroup {
         }
         apply::apply(self.directories(), resources)?;
         devices::apply(self, resources.devices.as_ref())
+    }
+
+    /// Refuses a scope that systemd has made elsewhere than planned, as a drop-in of the
+    /// host may say: its limits would hold nothing.
+    fn require_in_scope(&self, process: Pid) -> Result<()> {
+        let Some(planned) = unified(self.directories()) else { return Ok(()) };
+        let is_there = planned.path().exists()
+            && kill::processes(slice::from_ref(planned))?
+                .iter()
+                .any(|it| it.as_raw_nonzero().get() == process.as_raw());
+        if is_there {
+            return Ok(());
+        }
+        let what = format!(
+            "systemd did not put the container into {}",
+            planned.path().display()
+        );
+        let hint = "does a drop-in of the unit set its Slice? `systemctl cat` shows it";
+        Err(Failure::new(what).hint(hint).into())
     }
 
     /// Applies new resources to a cgroup that may have processes. The device rules stay

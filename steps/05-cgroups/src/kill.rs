@@ -62,9 +62,13 @@ pub(crate) fn kill_one_by_one(directories: &[Directory]) -> Result<()> {
 
 /// Sends a signal to every process in the cgroups, and to each only once.
 ///
-/// Frozen processes cannot fork, so none is missed. They get the signal when they are
-/// thawed; a container that was paused before stays so. If freezing fails, those get the
-/// signal that are there at this moment.
+/// Frozen processes cannot fork meanwhile. They get the signal when they are thawed; a
+/// container that was paused before stays so. If freezing fails, those get the signal that
+/// are there at this moment.
+///
+/// A process that was about to fork while it blocked the signal, as fork(3) of musl does,
+/// still forks before the signal reaches it. The new process does not get it: signal(7),
+/// a child has no pending signals. Only SIGKILL cannot be blocked.
 pub(crate) fn signal(directories: &[Directory], signal: i32) -> Result<()> {
     let is_paused = freeze::is_frozen(directories).unwrap_or(false);
     let is_frozen_here = !is_paused && freeze::freeze(directories).is_ok();

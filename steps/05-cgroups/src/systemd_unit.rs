@@ -47,6 +47,11 @@ pub enum UnitProperty {
     Texts(Vec<String>),
 }
 
+/// The properties by which systemd knows where the scope's cgroup is, what is in it, and
+/// that it is the container's to change: an annotation may not set them.
+const OWN: [&str; 6] =
+    ["Slice", "PIDs", "PIDFDs", "Delegate", "DelegateControllers", "DelegateSubgroup"];
+
 /// The hint for a host without systemd.
 const NO_SYSTEMD: &str = "is systemd running here? Where it is not, choose cgroupfs as the cgroup manager \
                           of the engine";
@@ -262,6 +267,13 @@ fn property(name: &str, value: &str) -> Result<(String, UnitProperty)> {
             "a name has letters only",
         ));
     }
+    if OWN.contains(&name) {
+        let what = format!("the runtime itself sets the property {name}");
+        return Err(usage(
+            what,
+            "choose the slice by linux.cgroupsPath: SLICE:PREFIX:NAME",
+        ));
+    }
     let Some(value) = parse(value.trim()) else {
         let what = format!("{value:?} is no value of a property");
         return Err(usage(what, "'text', true, 5, uint64 5, or ['a', 'b']"));
@@ -365,6 +377,14 @@ mod tests {
             [("X", "1"), ("A.b", "1"), ("After", "'"), ("After", "x y")]
         {
             assert_eq!(parsed(name, value), None, "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn no_annotation_moves_the_scope_or_takes_its_cgroup_away() {
+        for name in OWN {
+            let error = property(name, "'x.slice'").unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
         }
     }
 

@@ -143,6 +143,16 @@ fn under_systemd() {
         bundle.call(&["delete", ID]).exits(0);
         assert_scope_is_gone();
     }
+
+    // The host's administrator moves the scope. Its limits would hold nothing.
+    let drop_in = Path::new("/run/systemd/system/kiste-web.scope.d/99-slice.conf");
+    fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
+    fs::write(drop_in, "[Scope]\nSlice=other.slice\n").unwrap();
+    host_command("systemctl", &["daemon-reload"]);
+    let dir = bundle.dir().to_str().unwrap();
+    let ran = bundle.call(&["--systemd-cgroup", "run", "--bundle", dir, ID]);
+    ran.exits(125).assert_stderr_contains("systemd did not put the container into");
+    assert_scope_is_gone();
 }
 
 #[track_caller]
