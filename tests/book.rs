@@ -20,6 +20,7 @@ mod book {
     pub mod pointers;
     pub mod run_page;
     pub mod scratch;
+    pub mod staircase;
     pub mod stand_in;
     pub mod summary;
     pub mod tasks;
@@ -41,8 +42,8 @@ use book::pages::{Book, Page};
 use book::run_page::{Lane, Skipped};
 use book::{
     elders, includes, labels, links, minutes, names, page_locks, pictures, player,
-    pointers, run_page, summary, tasks, teaching, template, tools, traces, transcript,
-    width,
+    pointers, run_page, staircase, summary, tasks, teaching, template, tools, traces,
+    transcript, width,
 };
 
 #[test]
@@ -68,6 +69,11 @@ fn every_link_leads_somewhere() {
 #[test]
 fn every_picture_is_readable_in_both_themes_and_by_a_screen_reader() {
     assert_no_problems(pictures::check);
+}
+
+#[test]
+fn the_staircase_of_each_chapter_has_one_step_more_and_marks_its_own() {
+    assert_no_problems(staircase::check);
 }
 
 #[test]

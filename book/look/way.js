@@ -1,7 +1,7 @@
 'use strict';
 
-// Tells readers where they are: how many minutes of the chapter are left, the names of the
-// pages before and behind this one, and the way from the map to the chapters.
+// Tells readers where they are: how many minutes of the chapter are left, and the names of the
+// pages before and behind this one.
 
 // The sections of a chapter, with the minutes that the preprocessor has written.
 function sectionsOfChapter() {
@@ -67,17 +67,4 @@ function currentSection(sections) {
         }
     }
     wrapper.prepend(row);
-})();
-
-// On the map, the name of a step leads to its chapter.
-(function linkTheMap() {
-    for (const text of document.querySelectorAll('svg.overview text')) {
-        const step = text.textContent.trim();
-        if (/^\d\d-/.test(step)) {
-            const link = document.createElementNS('http://www.w3.org/2000/svg', 'a');
-            link.setAttribute('href', `${step}.html`);
-            text.replaceWith(link);
-            link.append(text);
-        }
-    }
 })();

@@ -22,6 +22,9 @@ const SECTIONS: [&str; 11] = [
 /// A section that some chapters have behind "Prove it", outside of the fast lane.
 const MORE_PROOFS: (usize, &str) = (7, "More proofs");
 
+/// The beginning of the line that leads in: what of Docker a reader knows already.
+const DOCKER: &str = "**In Docker's terms:** ";
+
 /// The required content of sections: the section, the required text, and its
 /// description.
 const CONTENTS: [(&str, &str, &str); 9] = [
@@ -68,6 +71,9 @@ fn check_chapter(page: &Page) -> Vec<String> {
         return problems;
     }
     let lines: Vec<_> = page.text.lines().collect();
+    if !lines[..sections[0].line].iter().any(|line| line.starts_with(DOCKER)) {
+        problems.push(page.at(1, format!("the head lacks a line `{DOCKER}`")));
+    }
     let due = CONTENTS.into_iter().filter(|due| page.has_tasks() || *due != TASK);
     for (name, words, what) in due {
         let index = names
@@ -86,12 +92,12 @@ fn check_chapter(page: &Page) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::scratch::{accepts, refuses};
-    use super::{CONTENTS, SECTIONS, check};
+    use super::{CONTENTS, DOCKER, SECTIONS, check};
 
     const PAGE: &str = "book/src/01-uts.md";
 
     fn chapter() -> String {
-        let mut page = "# A name of its own\n".to_string();
+        let mut page = format!("# A name of its own\n\n{DOCKER}none\n");
         for section in SECTIONS {
             page += &format!("\n## {section}\n\n");
             let needed = CONTENTS.iter().filter(|(name, ..)| *name == section);
@@ -103,6 +109,16 @@ mod tests {
     #[test]
     fn a_chapter_on_the_template_is_accepted() {
         accepts(check, &[(PAGE, &chapter()), ("book/src/errno.md", "# No chapter\n")]);
+    }
+
+    #[test]
+    fn a_chapter_that_does_not_lead_in_by_docker_is_found() {
+        let page = chapter().replace(DOCKER, "") + DOCKER;
+        refuses(
+            check,
+            &[(PAGE, &page)],
+            "the head lacks a line `**In Docker's terms:**",
+        );
     }
 
     #[test]

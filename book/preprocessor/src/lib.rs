@@ -1,12 +1,14 @@
 //! Turns the Markdown that authors write into the Markdown that mdBook renders:
 //! listings become narrower, typed and printed text in transcripts differ, pictures
-//! scroll, recorded kernel calls become a table, and the tools of the tasks are listed.
+//! scroll, recorded kernel calls become a table, the tools of the tasks are listed, and a
+//! staircase shows how far the reader has come.
 //! `book/look/` has the style and the scripts for that.
 
 pub mod fences;
 pub mod listing;
 pub mod minutes;
 pub mod picture;
+pub mod staircase;
 pub mod tools;
 pub mod trace;
 pub mod transcript;
@@ -23,14 +25,18 @@ use transcript::Terminals;
 /// Changes one page of the book in this workspace.
 ///
 /// # Errors
-/// When the page names a recording or a table of tasks that cannot be read.
+/// When the page names a recording, a table of tasks or a step that cannot be read.
 pub fn page_of(workspace: &Path, markdown: &str) -> Result<String, Box<dyn Error>> {
     let mut lines = Vec::new();
     for line in page(markdown).lines() {
-        match (trace::directive(line), tools::step(line)) {
-            (Some(name), _) => lines.extend(trace::table(workspace, name)?),
-            (None, Some(step)) => lines.extend(tools_of(step, workspace)?),
-            (None, None) => lines.push(line.to_string()),
+        if let Some(name) = trace::directive(line) {
+            lines.extend(trace::table(workspace, name)?);
+        } else if let Some(step) = tools::step(line) {
+            lines.extend(tools_of(step, workspace)?);
+        } else if let Some(step) = staircase::step(line) {
+            lines.extend(staircase_to(step, workspace)?);
+        } else {
+            lines.push(line.to_string());
         }
     }
     Ok(lines.join("\n") + "\n")
@@ -60,6 +66,13 @@ fn tools_of(step: &str, workspace: &Path) -> Result<Vec<String>, String> {
     table
         .and_then(|table| tools::shown(&table))
         .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn staircase_to(step: &str, workspace: &Path) -> Result<Vec<String>, String> {
+    let path = workspace.join(staircase::PICTURE);
+    let svg = fs::read_to_string(&path).map_err(|error| error.to_string());
+    svg.and_then(|svg| staircase::shown(&svg, step))
+        .map_err(|error| format!("{}: {step}: {error}", path.display()))
 }
 
 /// Returns the lines of a fence as mdBook gets them.

@@ -42,7 +42,8 @@ fn with_min_width(svg: &[&str]) -> String {
     svg[0].replacen("<svg", &format!("<svg style=\"min-width: {min_width}px\""), 1)
 }
 
-fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+/// Returns the value of the first attribute of this name in a line.
+pub fn attribute<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     attributes(line, name).next()
 }
 
