@@ -183,7 +183,7 @@ fn problem_with_sections(book: &Book, cells: &[&str]) -> Option<String> {
 }
 
 /// The columns of that table.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "What you will have",
     "Watch it leak",
     "By hand",
@@ -191,6 +191,7 @@ const SECTIONS: [&str; 12] = [
     "Build it",
     "See it",
     "Prove it",
+    "A terminal of its own",
     "More proofs",
     "What can go wrong",
     "Exercises",
@@ -218,7 +219,7 @@ mod tests {
         | 1:12 | 4 | Chapter 3, By hand |\n\
         | 1:16 | 15 | Break |\n\n\
         | At | Minutes | What |\n|---|---|---|\n| 0:00 | 9 | Break |\n\n\
-        | 3 | | | 4 | | 3 | | | | | | | | 3 | 7 |\n";
+        | 3 | | | 4 | | 3 | | | | | | | | | 3 | 7 |\n";
 
     #[test]
     fn sums_that_are_right_are_accepted() {

@@ -5,7 +5,7 @@ use super::markdown;
 use super::pages::{Book, Page};
 
 /// The sections of a chapter. ▸ marks the fast lane.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 13] = [
     "What you will have ▸",
     "Watch it leak ▸",
     "By hand",
@@ -13,14 +13,16 @@ const SECTIONS: [&str; 11] = [
     "Build it ▸",
     "See it",
     "Prove it ▸",
+    "A terminal of its own",
+    "More proofs",
     "What can go wrong",
     "Exercises",
     "What the real ones do",
     "Undo, and further reading",
 ];
 
-/// A section that some chapters have behind "Prove it", outside of the fast lane.
-const MORE_PROOFS: (usize, &str) = (7, "More proofs");
+/// The sections that only some chapters have.
+const OPTIONAL: [&str; 2] = ["A terminal of its own", "More proofs"];
 
 /// The beginning of the line that leads in: what of Docker a reader knows already.
 const DOCKER: &str = "**In Docker's terms:** ";
@@ -54,10 +56,8 @@ fn check_chapter(page: &Page) -> Vec<String> {
         headings.iter().filter(|heading| heading.level == 2).collect();
     let names: Vec<_> = sections.iter().map(|heading| heading.text.as_str()).collect();
     let mut problems = Vec::new();
-    let mut due_names = SECTIONS.to_vec();
-    if names.contains(&MORE_PROOFS.1) {
-        due_names.insert(MORE_PROOFS.0, MORE_PROOFS.1);
-    }
+    let is_due = |name: &&str| !OPTIONAL.contains(name) || names.contains(name);
+    let due_names: Vec<_> = SECTIONS.into_iter().filter(is_due).collect();
     if names != due_names {
         let pairs = names.iter().zip(&due_names);
         let first_wrong = pairs.take_while(|(name, due)| name == due).count();
@@ -92,15 +92,15 @@ fn check_chapter(page: &Page) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::scratch::{accepts, refuses};
-    use super::{CONTENTS, DOCKER, SECTIONS, check};
+    use super::{CONTENTS, DOCKER, OPTIONAL, SECTIONS, check};
 
     const PAGE: &str = "book/src/01-uts.md";
 
     fn chapter() -> String {
         let mut page = format!("# A name of its own\n\n{DOCKER}none\n");
-        for section in SECTIONS {
+        for section in SECTIONS.iter().filter(|name| !OPTIONAL.contains(name)) {
             page += &format!("\n## {section}\n\n");
-            let needed = CONTENTS.iter().filter(|(name, ..)| *name == section);
+            let needed = CONTENTS.iter().filter(|(name, ..)| name == section);
             needed.for_each(|(_, words, _)| page += &format!("{words}\n"));
         }
         page
@@ -128,16 +128,15 @@ mod tests {
     }
 
     #[test]
-    fn more_proofs_come_behind_prove_it() {
-        let more = "\n## More proofs\n";
-        let page =
-            chapter().replace("\n## What can go", &format!("{more}\n## What can go"));
-        accepts(check, &[(PAGE, &page)]);
-        refuses(
-            check,
-            &[(PAGE, &(chapter() + more))],
-            "here should be `## More proofs`",
-        );
+    fn optional_sections_come_behind_prove_it() {
+        for section in OPTIONAL {
+            let more = format!("\n## {section}\n");
+            let page = chapter()
+                .replace("\n## What can go", &format!("{more}\n## What can go"));
+            accepts(check, &[(PAGE, &page)]);
+            let words = format!("here should be `## {section}`");
+            refuses(check, &[(PAGE, &(chapter() + &more))], &words);
+        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Root {
     ///
     /// # Errors
     /// The kernel's, from pivot_root(2) and umount2(2).
-    // Task 4.4: pivot_root(2), "pivot_root(".", ".")": the old root is mounted on top
+    // Task 4.3: pivot_root(2), "pivot_root(".", ".")": the old root is mounted on top
     // of the new one, and is then unmounted. No directory is needed to put it in.
     pub fn enter(self) -> Result<()> {
         kit::call("enter it, for pivot_root(., .)", "fchdir", &self.name, || {

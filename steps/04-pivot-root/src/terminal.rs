@@ -59,7 +59,7 @@ impl Terminal {
     ///
     /// # Errors
     /// As [`Terminal::open`].
-    // Task 4.3: our session takes the inner end, and the parent gets the master.
+    // Task 4.4: our session takes the inner end, and the parent gets the master.
     pub fn open_without_console(
         self,
         root: BorrowedFd<'_>,
@@ -68,6 +68,7 @@ impl Terminal {
         if !self.exists() {
             return Ok(None);
         }
+        // Task 4.4 begins.
         let (master, terminal) = open_pty(root)?;
         set_size(&master, self.size.or_else(window_size))?;
         kit::call("its controlling terminal", "ioctl", "TIOCSCTTY", || {
