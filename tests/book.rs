@@ -107,6 +107,11 @@ fn every_name_in_the_section_build_it_is_in_one_of_its_listings() {
 }
 
 #[test]
+fn every_program_that_part_1_uses_is_in_the_packages_of_a_learner() {
+    assert_no_problems(tools::check_packages);
+}
+
+#[test]
 fn every_transcript_can_be_parsed() {
     assert_no_problems(transcript::check);
 }

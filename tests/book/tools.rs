@@ -1,14 +1,15 @@
-//! Finds programs that a page uses and that this machine or `./rootfs` lacks.
+//! Finds programs that a page uses and that this machine or `./rootfs` lacks, or the list
+//! of packages for a workshop.
 
 use std::path::Path;
 
 use kiste_tests::host::{has, package_of};
 
 use super::host::{Host, RootAccess, Verdict};
-use super::pages::Page;
+use super::pages::{Book, Page};
 use super::run_page::Lane;
 use super::stand_in::StandIn;
-use super::transcript::{Block, Input, Needs, Prompt};
+use super::transcript::{self, Block, Input, Needs, Prompt};
 
 /// Programs that the book uses on the host, and that Debian's essential packages lack.
 const OUTSIDE: [&str; 15] = [
@@ -19,6 +20,42 @@ const OUTSIDE: [&str; 15] = [
 /// Programs that the book uses in containers, and that copies of the host's own tools
 /// lack.
 const INSIDE: [&str; 4] = ["busybox", "ip", "nc", "ping"];
+
+/// The packages of a learner's machine, a line for each distribution.
+const PACKAGES: &str = "tests/workshop/stick/packages.txt";
+
+/// Checks that a learner who has installed the packages has every program that Part I
+/// uses on the host.
+pub fn check_packages(book: &Book) -> Vec<String> {
+    let list = book.read(Path::new(PACKAGES));
+    let mut problems = Vec::new();
+    for page in book.chapters_with_tasks() {
+        let blocks = transcript::blocks(page).unwrap_or_default();
+        for (block, tool) in
+            blocks.iter().flat_map(|it| used_outside(it).map(move |tool| (it, tool)))
+        {
+            let package = package_of(&tool);
+            for distribution in ["debian ", "ubuntu "] {
+                let has = |line: &str| line.split(' ').any(|word| word == package);
+                if !list.lines().any(|line| line.starts_with(distribution) && has(line))
+                {
+                    let what = format!(
+                        "{tool} is in {package}, which {distribution}lacks in {PACKAGES}"
+                    );
+                    problems.push(page.at(block.line, what));
+                }
+            }
+        }
+    }
+    problems
+}
+
+fn used_outside(block: &Block) -> impl Iterator<Item = String> {
+    let typed = commands(block)
+        .flat_map(|(_, command)| tools_in(command, &OUTSIDE))
+        .map(String::from);
+    block.tool.clone().into_iter().chain(typed)
+}
 
 /// Returns why this machine cannot run the page. Later blocks of a page depend on the
 /// earlier ones, so the whole page is skipped if a program is missing. Only a block
@@ -101,4 +138,23 @@ fn is_inside(rootfs: &Path, tool: &str) -> bool {
 pub fn is_installed(tool: &str) -> bool {
     has(tool)
         || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(tool).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::{accepts, refuses};
+    use super::{PACKAGES, check_packages};
+
+    const PAGE: (&str, &str) =
+        ("book/src/08-network.md", "```console,root,tool=getfattr\n# nft list\n```\n");
+
+    #[test]
+    fn a_program_whose_package_is_not_listed_is_found() {
+        let listed = "debian a nftables attr\nubuntu a nftables attr\n";
+        accepts(check_packages, &[PAGE, (PACKAGES, listed)]);
+        let without = listed.replace("ubuntu a nftables", "ubuntu a");
+        refuses(check_packages, &[PAGE, (PACKAGES, &without)], "nft is in nftables");
+        let without = listed.replace("nftables attr\nu", "nftables\nu");
+        refuses(check_packages, &[PAGE, (PACKAGES, &without)], "getfattr is in attr");
+    }
 }

@@ -101,8 +101,7 @@ fn forbidding_sysctl() -> Option<(String, String)> {
         "as root: sysctl -w {name}={permissive} (to keep it: a file in /etc/sysctl.d)"
     );
     if name.contains("apparmor") {
-        hint +=
-            "; or give this one program a profile with `userns,` in /etc/apparmor.d";
+        hint += "; or give this one program a profile with `userns,` (book: Set-up)";
     }
     Some((format!("{name} is {value}"), hint))
 }

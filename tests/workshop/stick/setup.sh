@@ -44,4 +44,8 @@ echo "building, which takes some minutes"
 cd "$dir/kiste"
 cargo build --offline --quiet --bins
 cargo run --offline --quiet --bin 05-cgroups -- doctor || echo "doctor says above what this machine lacks"
+restricted=/proc/sys/kernel/apparmor_restrict_unprivileged_userns
+if [ -e "$restricted" ] && [ "$(cat "$restricted")" = 1 ]; then
+    echo "for chapters 6 and 7: sudo sh $PWD/tests/workshop/machines/apparmor.sh install"
+fi
 echo "ready: cd $dir/kiste, and open $dir/book/index.html"
