@@ -20,6 +20,7 @@ mod book {
     pub mod pointers;
     pub mod run_page;
     pub mod scratch;
+    pub mod sections;
     pub mod staircase;
     pub mod stand_in;
     pub mod summary;

@@ -3,10 +3,9 @@
 
 use std::path::Path;
 
-use kiste_book::minutes::{Section, sections};
-
-use super::markdown;
+use super::markdown::{self, Line};
 use super::pages::{Book, Page};
+use super::sections::{Section, sections};
 
 /// The most minutes of a fast lane.
 const LONGEST_FAST_LANE: u32 = 30;
@@ -90,32 +89,48 @@ fn check_map(book: &Book) -> Vec<String> {
     book.chapters().filter_map(problem).collect()
 }
 
-/// Checks the tables of the plan: the time of each row is that of the row before, and its
-/// minutes; a row about a chapter has the minutes of the chapter.
+/// Checks the tables of the plan. A table or a row that cannot be read is a problem, too.
 fn check_plan(book: &Book) -> Vec<String> {
     let Some(page) = book.page(Path::new(PLAN)) else { return Vec::new() };
     let (_, prose) = markdown::split(&page.text);
+    let is_row = |(_, text): &Line<'_>| text.starts_with('|');
     let mut problems = Vec::new();
-    // The time at which the next row of this table begins.
+    for table in prose.split(|line| !is_row(line)) {
+        // Below the head is a line of dashes.
+        let [(line, head), _, rows @ ..] = table else { continue };
+        match cells(head)[..] {
+            ["At", "Minutes", "What"] => problems.extend(check_times(book, page, rows)),
+            ["", ..] => problems.extend(check_sections(book, page, rows)),
+            _ => problems
+                .push(page.at(*line, "neither a plan nor the table of sections")),
+        }
+    }
+    problems
+}
+
+/// Checks a plan: the time of each row is that of the row before, and its minutes; a row
+/// about a chapter has the minutes of the chapter.
+fn check_times(book: &Book, page: &Page, rows: &[Line<'_>]) -> Vec<String> {
+    let mut problems = Vec::new();
+    // The time at which the next row begins.
     let mut next = None;
-    for (line, text) in prose {
+    for &(line, text) in rows {
         let cells = cells(text);
         let Some((at, minutes, what)) = row(&cells) else {
-            next = next.filter(|_| text.starts_with('|'));
-            problems.extend(
-                problem_with_sections(book, &cells).map(|what| page.at(line, what)),
-            );
+            problems.push(page.at(line, "write | 1:30 | 15 | What |"));
+            next = None;
             continue;
         };
-        if next.is_some_and(|next| next != at) {
-            problems
-                .push(page.at(line, format!("it begins at {}", time(next.unwrap()))));
+        if let Some(next) = next.filter(|next| *next != at) {
+            problems.push(page.at(line, format!("it begins at {}", time(next))));
         }
         next = Some(at + minutes);
-        if let Some(due) = minutes_of(book, what)
-            && due != minutes
-        {
-            problems.push(page.at(line, format!("`{what}` takes {due} minutes")));
+        match what.strip_prefix("Chapter ").map(|rest| minutes_of(book, rest)) {
+            Some(None) => problems.push(page.at(line, format!("what is `{what}`?"))),
+            Some(Some(due)) if due != minutes => {
+                problems.push(page.at(line, format!("`{what}` takes {due} minutes")));
+            }
+            _ => {}
         }
     }
     problems
@@ -138,10 +153,10 @@ fn time(minutes: u32) -> String {
     format!("{}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// Returns the minutes of `Chapter 3 ▸: …`, `Chapter 3, tasks`, or `Chapter 3, By hand`.
-/// `None` for everything else, and for tasks without minutes.
+/// Returns the minutes of `3 ▸: …`, `3, tasks`, or `3, By hand`, as it stands behind
+/// `Chapter`. `None` for everything else, and for tasks without minutes.
 fn minutes_of(book: &Book, what: &str) -> Option<u32> {
-    let (number, rest) = what.strip_prefix("Chapter ")?.split_at_checked(1)?;
+    let (number, rest) = what.split_at(what.find([' ', ','])?);
     let page = chapter(book, number.parse().ok()?)?;
     let sections = sections(&page.text);
     if rest.starts_with(" ▸") {
@@ -167,19 +182,30 @@ fn minutes_of_tasks(book: &Book, page: &Page) -> Option<u32> {
     u32::try_from(minutes.sum::<Option<i64>>()?).ok()
 }
 
-/// Checks a row of the table that has all sections: `| 3 | 1 | 7 | … |`, with the sum of
-/// the fast lane and that of all sections at the end.
-fn problem_with_sections(book: &Book, cells: &[&str]) -> Option<String> {
-    let page = chapter(book, cells.first()?.parse().ok()?)?;
-    let sections = sections(&page.text);
-    let named = |name| sections.iter().find(|section| section.name == name);
-    let minutes = SECTIONS.map(|name| {
-        named(name).and_then(|it| it.minutes).map_or(String::new(), |it| it.to_string())
-    });
-    let sums = [fast_lane(&sections), sum(sections.iter())].map(|it| it.to_string());
-    let due: Vec<_> = minutes.iter().chain(&sums).map(String::as_str).collect();
-    (cells[1..] != due)
-        .then(|| format!("it should be | {} | {} |", cells[0], due.join(" | ")))
+/// Checks the table that has all sections: `| 3 | 1 | 7 | … |`, with the sum of the fast
+/// lane and that of all sections at the end.
+fn check_sections(book: &Book, page: &Page, rows: &[Line<'_>]) -> Vec<String> {
+    let problem = |&(line, text): &Line<'_>| {
+        let cells = cells(text);
+        let number = cells.first().and_then(|number| number.parse().ok());
+        let Some(of) = number.and_then(|number| chapter(book, number)) else {
+            return Some(page.at(line, "it begins with the number of no chapter"));
+        };
+        let sections = sections(&of.text);
+        let named = |name| sections.iter().find(|section| section.name == name);
+        let minutes = SECTIONS.map(|name| {
+            let minutes = named(name).and_then(|it| it.minutes);
+            minutes.map_or(String::new(), |it| it.to_string())
+        });
+        let sums = [fast_lane(&sections), sum(sections.iter())];
+        let sums = sums.map(|it| it.to_string());
+        let due: Vec<_> = minutes.iter().chain(&sums).map(String::as_str).collect();
+        (cells[1..] != due).then(|| {
+            let due = format!("it should be | {} | {} |", cells[0], due.join(" | "));
+            page.at(line, due)
+        })
+    };
+    rows.iter().filter_map(problem).collect()
 }
 
 /// The columns of that table.
@@ -219,7 +245,7 @@ mod tests {
         | 1:12 | 4 | Chapter 3, By hand |\n\
         | 1:16 | 15 | Break |\n\n\
         | At | Minutes | What |\n|---|---|---|\n| 0:00 | 9 | Break |\n\n\
-        | 3 | | | 4 | | 3 | | | | | | | | | 3 | 7 |\n";
+        | | Have |\n|---|---|\n| 3 | | | 4 | | 3 | | | | | | | | | 3 | 7 |\n";
 
     #[test]
     fn sums_that_are_right_are_accepted() {
@@ -272,18 +298,34 @@ mod tests {
 
     #[test]
     fn a_plan_with_other_minutes_is_found() {
-        let refuses_plan = |old: &str, new: &str, words: &str| {
-            let plan = TABLE.replace(old, new);
-            refuses(check, &[(PAGE, CHAPTER), (PLAN, &plan), TASKS], words);
-        };
         refuses_plan("| 1:16 |", "| 1:15 |", "plan.md:6: it begins at 1:16");
         refuses_plan(
             "| 0:58 | 3",
             "| 0:57 | 4",
             "`Chapter 3 ▸: mounts` takes 3 minutes",
         );
-        refuses_plan("| 1:01 | 11 |", "| 1:01 | 11 |  |", "it begins at 1:01");
         refuses_plan("| 3 | 7 |", "| 3 | 8 |", "it should be | 3 |");
+    }
+
+    #[test]
+    fn a_row_or_a_table_of_the_plan_that_cannot_be_read_is_found() {
+        refuses_plan("| 1:01 | 11 |", "| 1:01 | 11 |  |", "plan.md:4: write | 1:30");
+        refuses_plan("| 1:01 | 11 |", "| 1:01 | eleven |", "plan.md:4: write | 1:30");
+        refuses_plan("| 1:16 | 15 |", "| 1.16 | 15 |", "plan.md:6: write | 1:30");
+        refuses_plan("3, By hand", "3, By foot", "what is `Chapter 3, By foot`?");
+        refuses_plan("Chapter 3, tasks", "Chapter 33, tasks", "what is `Chapter 33,");
+        refuses_plan(
+            "| | Have |",
+            "| Has | Have |",
+            "neither a plan nor the table of sections",
+        );
+        refuses_plan("| 3 | | | 4 |", "| 4 | | | 4 |", "the number of no chapter");
+    }
+
+    fn refuses_plan(old: &str, new: &str, words: &str) {
+        let plan = TABLE.replace(old, new);
+        assert_ne!(plan, TABLE);
+        refuses(check, &[(PAGE, CHAPTER), (PLAN, &plan), TASKS], words);
     }
 
     #[test]

@@ -9,9 +9,10 @@
 
 use std::path::{Path, PathBuf};
 
+use kiste_tests::tasks::page::{self, Asked};
 use kiste_tests::tasks::{Chapter, Source, Task};
 
-use super::markdown::{self, Line};
+use super::markdown;
 use super::pages::{Book, Page};
 
 /// 1.2 is `(1, 2)`: the second task of chapter 1.
@@ -20,10 +21,8 @@ type Number = (u32, u32);
 /// A task on a page.
 struct PageTask {
     number: Number,
-    minutes: u32,
     line: usize,
-    file: PathBuf,
-    function: String,
+    asked: Asked,
 }
 
 /// A `// Task` comment in a source file.
@@ -77,7 +76,8 @@ fn misnumbered(page: &Page, tasks: &[PageTask]) -> Option<String> {
 fn unmarked(task: &PageTask, marks: &[Mark]) -> Option<String> {
     let (chapter, number) = task.number;
     let marker = format!("`// Task {chapter}.{number}:`");
-    let file = task.file.display();
+    let Asked { file, function, .. } = &task.asked;
+    let file_name = file.display();
     let matching: Vec<_> =
         marks.iter().filter(|mark| mark.number == task.number).collect();
     let [mark] = matching[..] else {
@@ -86,48 +86,30 @@ fn unmarked(task: &PageTask, marks: &[Mark]) -> Option<String> {
             matching.len()
         ));
     };
-    if mark.file != task.file {
-        return Some(format!("{marker} is in {}, not in {file}", mark.file.display()));
+    if mark.file != *file {
+        return Some(format!(
+            "{marker} is in {}, not in {file_name}",
+            mark.file.display()
+        ));
     }
-    let is_above = mark.function.as_ref() == Some(&task.function);
-    (!is_above)
-        .then(|| format!("{marker} is not above `fn {}` in {file}", task.function))
+    let is_above = mark.function.as_ref() == Some(function);
+    (!is_above).then(|| format!("{marker} is not above `fn {function}` in {file_name}"))
 }
 
 /// Returns the tasks that a chapter asks for, in its order.
 fn tasks(page: &Page) -> Result<Vec<PageTask>, String> {
     let (_, prose) = markdown::split(&page.text);
-    let begins = |&(_, (_, text)): &(usize, &Line<'_>)| text.contains("**Task ");
-    let lines = prose.iter().enumerate().filter(begins);
-    let task = |(index, &(line, text)): (usize, &Line<'_>)| {
-        task(line, text, &prose[index + 1..]).ok_or_else(|| {
+    let task = |(line, asked): (usize, Option<Asked>)| {
+        let numbered = asked.and_then(|asked| Some((parse(&asked.number)?, asked)));
+        let (number, asked) = numbered.ok_or_else(|| {
             page.at(
                 line,
                 "write a task as **Task 1.2** — `steps/…/file.rs`, `fn name`: … (8 minutes)",
             )
-        })
+        })?;
+        Ok(PageTask { number, line, asked })
     };
-    lines.map(task).collect()
-}
-
-/// Reads a task from its first line and the indented lines below.
-fn task(line: usize, text: &str, below: &[Line<'_>]) -> Option<PageTask> {
-    let below = below.iter().map(|(_, text)| *text);
-    let more = below.take_while(|text| text.starts_with("  ")).map(str::trim);
-    let text = [text.trim()].into_iter().chain(more).collect::<Vec<_>>().join(" ");
-    let (text, minutes) = text.strip_suffix(" minutes)")?.rsplit_once(" (")?;
-    let (_, rest) = text.split_once("**Task ")?;
-    let (number, rest) = rest.split_once("** — `")?;
-    let (file, rest) = rest.split_once("`, `fn ")?;
-    let (function, _) = rest.split_once("`:")?;
-    let function = function.rsplit("::").next()?.to_string();
-    Some(PageTask {
-        number: parse(number)?,
-        minutes: minutes.parse().ok()?,
-        line,
-        file: file.into(),
-        function,
-    })
+    page::tasks(&prose).into_iter().map(task).collect()
 }
 
 /// Returns the marks in a source file.
@@ -174,7 +156,7 @@ fn the_tables_have_the_tasks_of_the_chapters() {
     for (page, step, table) in tables() {
         let on_page: Vec<_> = { tasks(&page).unwrap() }
             .iter()
-            .map(|task| (format!("{}.{}", task.number.0, task.number.1), task.minutes))
+            .map(|task| (task.asked.number.clone(), task.asked.minutes))
             .collect();
         let listed: Vec<_> =
             table.iter().map(|task| (task.number.clone(), task.minutes)).collect();

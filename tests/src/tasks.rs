@@ -1,23 +1,22 @@
 //! The tasks of the book's chapters: the tests that check each, and wrong answers that
 //! these tests must detect. They are listed in `tests/tasks/NN-name.toml`.
 //!
-//! `KISTE_CHECK=05` is set by a chapter's check (`cargo check-05`). Then a test that
+//! `KISTE_CHECK=05` is set by `cargo workshop check` in chapter 5. Then a test that
 //! checks a task of that chapter must not be skipped.
 
 mod outcome;
+pub mod page;
 mod source;
 
 use std::cell::Cell;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Once;
 
 use serde::Deserialize;
 
 pub use outcome::{Outcome, sentence};
-pub use source::Source;
+pub use source::{Source, Sources};
 
 use crate::{Step, rootfs};
 
@@ -31,7 +30,7 @@ pub struct Chapter {
 }
 
 /// A task of a chapter.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
     /// Its number in the chapter: `2.4`.
@@ -52,7 +51,7 @@ pub struct Task {
 }
 
 /// Something that the answer to a task uses.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
     /// How it is written: `child.forward(&received)`.
@@ -62,7 +61,7 @@ pub struct Tool {
 }
 
 /// An answer that looks right, as an edit of the right one.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wrong {
     /// Its name.
@@ -132,31 +131,6 @@ pub(crate) fn refuse_to_skip(binary: &str, test: &str, need: &str, reason: &str)
     {
         panic!("{refusal}");
     }
-}
-
-/// In a chapter's check, logs that the running test has begun, and later whether it
-/// fails. The last lines of the check are made of that.
-pub fn note_test() {
-    static ONCE: Once = Once::new();
-    if std::env::var_os("KISTE_CHECK").is_none() {
-        return;
-    }
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            log("failed");
-            usual(panic);
-        }));
-    });
-    log("began");
-}
-
-fn log(event: &str) {
-    let Some(log) = std::env::var_os("KISTE_SKIPPED") else { return };
-    let thread = std::thread::current();
-    let line = format!("{event}: {}\n", thread.name().unwrap_or("?"));
-    let log = OpenOptions::new().append(true).open(log);
-    let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
 }
 
 fn refusal(

@@ -1,7 +1,5 @@
 //! Sums up the skipped tests of one cargo run in one line.
 
-pub mod tasks;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiste_tests::host::package_of;
@@ -22,6 +20,18 @@ pub enum Sudo {
     TurnedOff,
     /// The runner uses it.
     Installed,
+}
+
+impl Environment {
+    /// Returns the facts of this process.
+    pub fn here() -> Self {
+        let sudo = match std::env::var("KISTE_SUDO").as_deref() {
+            Ok("never") => Sudo::TurnedOff,
+            _ if kiste_tests::host::has("sudo") => Sudo::Installed,
+            _ => Sudo::Missing,
+        };
+        Environment { is_root: nix::unistd::geteuid().is_root(), sudo }
+    }
 }
 
 /// Something that a skipped test needs.

@@ -112,15 +112,15 @@ fn test_chapter(
         row
     };
     copy.restore()?;
-    // Twice, each time in a sandbox of its own: an answer that only works once is none.
-    let times = if for_sandbox.is_empty() { 0 } else { 2 };
-    let ran = (0..times).map(|_| sandbox.check(copy, step, &for_sandbox));
-    let ran = ran.collect::<Result<Vec<_>>>()?;
+    if !for_sandbox.is_empty() {
+        copy.build(step)?;
+        copy.build_workshop()?;
+    }
     for task in &for_sandbox {
-        let judgements = ran.iter().map(|ran| ran.judge_right(task));
-        let judgement =
-            judgements.reduce(Judgement::worse).unwrap_or(Judgement::Unknown);
-        rows.push(print(Row::new(task, "right, twice", judgement)));
+        // Twice, each time in a sandbox of its own: an answer that only works once is none.
+        let first = sandbox.check(copy, step, task)?.judge_right(task);
+        let second = sandbox.check(copy, step, task)?.judge_right(task);
+        rows.push(print(Row::new(task, "right, twice", first.worse(second))));
         for answer in Answer::wrong_ones(task) {
             let trial = Trial::build(copy, step, task, answer)?;
             let judgement = trial.run(sandbox)?;

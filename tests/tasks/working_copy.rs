@@ -35,14 +35,8 @@ impl WorkingCopy {
         lock.try_lock()
             .with_context(|| format!("another run is using {}", dir.display()))?;
         let copy = WorkingCopy { dir, changed: RefCell::default(), _lock: lock };
-        // Cargo also reads the configuration of the workspace that contains the copy,
-        // and joins the lists of both. Each check would have its options twice.
-        let config = Path::new(".cargo/config.toml");
-        let _ = fs::remove_file(copy.top().join(config));
         for file in checkout::files(&[]).context("git ls-files")? {
-            if file != config {
-                checkout::refresh(&file, &copy.top())?;
-            }
+            checkout::refresh(&file, &copy.top())?;
         }
         Ok(copy)
     }
@@ -80,6 +74,14 @@ impl WorkingCopy {
         ]);
         cargo.env("CARGO_TARGET_DIR", self.dir.join("target"));
         cargo
+    }
+
+    /// Builds the learner's command, as cargo does before it starts it.
+    pub fn build_workshop(&self) -> Result<()> {
+        let mut cargo = self.cargo();
+        let status = cargo.args(["build", "-q", "--bin", "workshop"]).status()?;
+        ensure!(status.success(), "the learner's command does not compile");
+        Ok(())
     }
 
     /// Builds the program of a step and its tests.

@@ -1,12 +1,14 @@
 //! Runs the tests of tasks.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
-use kiste_tests::tasks::{Outcome, Task};
+use anyhow::{Context, Result, anyhow, ensure};
+use kiste_tests::tasks::{Outcome, Sources, Task};
 use serde_json::Value;
+use test_summary::{Environment, summary};
 
 use crate::results::{self, Results};
 use crate::selection::Selection;
@@ -20,6 +22,7 @@ pub struct Check<'w> {
     workspace: &'w Workspace,
     step: String,
     tasks: Vec<Task>,
+    is_chapter: bool,
     /// Another program that is tested in place of the step's.
     program: Option<PathBuf>,
 }
@@ -32,7 +35,11 @@ pub struct Checked {
     pub tasks: Vec<Task>,
     /// Whether it was the learner's source, and no other program.
     pub is_source: bool,
+    /// The numbers of the tasks whose source still has a `todo!()`.
+    pub to_do: Vec<String>,
     pub verdict: Verdict,
+    /// The other tests of the step, which are run when all tasks of a chapter are green.
+    pub others: Option<Others>,
 }
 
 /// The result of the build and of the tests.
@@ -41,6 +48,21 @@ pub enum Verdict {
     DoesNotCompile(String, usize),
     /// The tests were run.
     Ran(Outcome),
+}
+
+/// The result of the tests of a step that check no task.
+pub struct Others {
+    pub outcome: Outcome,
+    /// How many were skipped, and what would let them run.
+    pub skipped: Option<String>,
+}
+
+impl Checked {
+    /// Whether a task is done: its tests were run and passed, and no `todo!()` is left.
+    pub fn is_green(&self, task: &Task) -> bool {
+        let Verdict::Ran(outcome) = &self.verdict else { return false };
+        outcome.is_green(task) && !self.to_do.contains(&task.number)
+    }
 }
 
 impl<'w> Check<'w> {
@@ -59,7 +81,8 @@ impl<'w> Check<'w> {
             ensure!(path.is_file(), "{}: there is no such program", path.display());
             Ok(path)
         });
-        Ok(Check { workspace, step, tasks, program: program.transpose()? })
+        let (is_chapter, program) = (!what.is_task(), program.transpose()?);
+        Ok(Check { workspace, step, tasks, is_chapter, program })
     }
 
     /// Builds the step and runs the tests. The results are noted.
@@ -68,19 +91,42 @@ impl<'w> Check<'w> {
     /// When cargo or the tests cannot be started.
     pub fn run(self) -> Result<Checked> {
         // A file that changes during the check is not checked.
-        let digest = results::digest(self.workspace.root(), &self.step)?;
-        let verdict = match self.build()? {
-            Err((first, count)) => Verdict::DoesNotCompile(first, count),
-            Ok(tests) => Verdict::Ran(self.run_tests(&tests)?),
+        let root = self.workspace.root();
+        let (digest, to_do) = (results::digest(root, &self.step)?, self.to_do()?);
+        let built = self.build()?;
+        let verdict = match &built {
+            Err((first, count)) => Verdict::DoesNotCompile(first.clone(), *count),
+            Ok(tests) => Verdict::Ran(self.run_tests(tests)?),
         };
         let is_source = self.program.is_none();
-        let mut results = Results::read(self.workspace.root());
+        let Check { step, tasks, .. } = &self;
+        let (step, tasks) = (step.clone(), tasks.clone());
+        let mut checked =
+            Checked { step, tasks, is_source, to_do, verdict, others: None };
+        let mut results = Results::read(root);
         for task in self.tasks.iter().filter(|_| is_source) {
-            let is_green =
-                matches!(&verdict, Verdict::Ran(outcome) if outcome.is_green(task));
-            results.note(&task.number, &digest, is_green)?;
+            results.note(&task.number, &digest, checked.is_green(task))?;
         }
-        Ok(Checked { step: self.step, tasks: self.tasks, is_source, verdict })
+        let is_green = self.tasks.iter().all(|task| checked.is_green(task));
+        if let Ok(tests) = built
+            && self.is_chapter
+            && is_green
+        {
+            checked.others = Some(self.run_other_tests(&tests)?);
+        }
+        Ok(checked)
+    }
+
+    /// Returns the tasks with a `todo!()`. Another program has none that can be seen.
+    fn to_do(&self) -> Result<Vec<String>> {
+        if self.program.is_some() {
+            return Ok(Vec::new());
+        }
+        let root = self.workspace.root();
+        let sources = Sources::below(root).map_err(|error| anyhow!(error))?;
+        let numbers = self.tasks.iter().map(|task| task.number.clone());
+        let is_to_do = |it: &String| sources.find(it).is_ok_and(|it| it.is_to_do());
+        Ok(numbers.filter(is_to_do).collect())
     }
 
     /// Builds the tests of the step, or returns the first error of the compiler.
@@ -124,24 +170,13 @@ impl<'w> Check<'w> {
         Ok(Ok(tests.context("cargo has built no tests")?))
     }
 
-    /// Runs the tests as `cargo test` does: by the runner, which becomes root where the
-    /// step needs it.
+    /// Runs the tests of the tasks. None of them may be skipped.
     fn run_tests(&self, tests: &Path) -> Result<Outcome> {
-        let root = self.workspace.root();
-        let mut runner = Command::new(root.join(".cargo/runner"));
-        runner
-            .current_dir(root.join("steps").join(&self.step))
-            .arg(tests)
-            .arg("--exact")
-            .args(self.tasks.iter().flat_map(|task| &task.tests))
-            .env("KISTE_CHECK", &self.step[..2])
-            .env("RUST_BACKTRACE", "0")
-            .stderr(Stdio::inherit());
+        let mut runner = self.runner(tests);
+        runner.args(self.tasks.iter().flat_map(|task| &task.tests));
+        runner.env("KISTE_CHECK", &self.step[..2]).stderr(Stdio::inherit());
         if std::env::var_os("KISTE_PATIENCE").is_none() {
             runner.env("KISTE_PATIENCE", PATIENCE);
-        }
-        if let Some(program) = &self.program {
-            runner.env("KISTE_BIN", program);
         }
         let output = runner.output().context("start .cargo/runner")?;
         let outcome = Outcome::read(&String::from_utf8_lossy(&output.stdout));
@@ -151,5 +186,49 @@ impl<'w> Check<'w> {
             output.status
         );
         Ok(outcome)
+    }
+
+    /// Runs the tests of the step that check no task.
+    fn run_other_tests(&self, tests: &Path) -> Result<Others> {
+        anstream::eprintln!(
+            "the tasks are green; now the other tests of step-{}",
+            self.step
+        );
+        let skipped = tempfile::NamedTempFile::new()?;
+        let mut runner = self.runner(tests);
+        for test in self.tasks.iter().flat_map(|task| &task.tests) {
+            runner.args(["--skip", test]);
+        }
+        // The runner starts these tests as root, too. Each is of no chapter's task.
+        runner
+            .env("KISTE_CHECK", &self.step[..2])
+            .env("KISTE_SKIP_LOG", skipped.path());
+        let output = runner.output().context("start .cargo/runner")?;
+        let outcome = Outcome::read(&String::from_utf8_lossy(&output.stdout));
+        ensure!(
+            output.status.success() || !outcome.failed.is_empty(),
+            "the other tests of step-{} end with {}:\n{}",
+            self.step,
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let log = fs::read_to_string(skipped.path())?;
+        let skipped = (!log.is_empty()).then(|| summary(&log, &Environment::here()));
+        Ok(Others { outcome, skipped })
+    }
+
+    /// Starts tests as `cargo test` does: by the runner, which becomes root where the step
+    /// needs it. They write no file of the workspace.
+    fn runner(&self, tests: &Path) -> Command {
+        let root = self.workspace.root();
+        let directory = root.join("steps").join(&self.step);
+        let mut runner = Command::new(root.join(".cargo/runner"));
+        runner.current_dir(&directory).arg(tests).arg("--exact");
+        runner.env("CARGO_MANIFEST_DIR", directory);
+        runner.envs([("RUST_BACKTRACE", "0"), ("INSTA_UPDATE", "no")]);
+        if let Some(program) = &self.program {
+            runner.env("KISTE_BIN", program);
+        }
+        runner
     }
 }

@@ -3,8 +3,8 @@
 use std::fs;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
-use kiste_tests::tasks::{Chapter, Source, Task};
+use anyhow::{Result, anyhow, bail};
+use kiste_tests::tasks::{Chapter, Source, Sources, Task};
 
 use crate::page;
 use crate::results::{self, Results};
@@ -24,9 +24,8 @@ enum State {
 
 impl State {
     /// Finds the state of a task. `digest` is that of the step's source.
-    fn of(workspace: &Workspace, task: &Task, results: &Results, digest: &str) -> Self {
-        let is_to_do = Source::below(workspace.root(), &task.number)
-            .is_ok_and(|source| source.is_to_do());
+    fn of(task: &Task, sources: &Sources, results: &Results, digest: &str) -> Self {
+        let is_to_do = sources.find(&task.number).is_ok_and(|source| source.is_to_do());
         match results.green_for(&task.number) {
             _ if is_to_do => State::ToDo,
             Some(green) if green == digest => State::Green,
@@ -54,10 +53,11 @@ struct Tasks {
 /// Returns the tasks of each step with their states.
 fn states(workspace: &Workspace) -> Result<Vec<Tasks>> {
     let results = Results::read(workspace.root());
+    let sources = Sources::below(workspace.root()).map_err(|error| anyhow!(error))?;
     let of_step = |step: String| {
         let digest = results::digest(workspace.root(), &step)?;
         let tasks = Chapter::of(&step).tasks.into_iter().map(|task| {
-            let state = State::of(workspace, &task, &results, &digest);
+            let state = State::of(&task, &sources, &results, &digest);
             (task, state)
         });
         let tasks = tasks.collect();
@@ -133,7 +133,7 @@ fn first_not_green(steps: &[Tasks]) -> Option<(&str, &Task)> {
 pub fn hint(workspace: &Workspace, what: &Selection) -> Result<()> {
     let (step, tasks) = what.tasks()?;
     let [task] = &tasks[..] else {
-        anyhow::bail!("a hint is for one task: {}.1", what);
+        bail!("a hint is for one task: {}.1", what);
     };
     print_task(workspace, &step, task)?;
     anstream::println!();

@@ -1,15 +1,20 @@
 //! Prints the result of a check on about ten lines.
 
+use std::fmt::Write;
+
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use kiste_tests::tasks::{Outcome, Source, Task, sentence};
 
-use crate::check::{Checked, Verdict};
+use crate::check::{Checked, Others, Verdict};
 use crate::page;
 use crate::workspace::{Workspace, place};
 
 /// How many lines of a message are printed.
 const LINES: usize = 4;
+
+/// How many of the other failed tests are named.
+const OTHERS: usize = 3;
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default();
@@ -19,94 +24,267 @@ const RED: Style = AnsiColor::Red.on_default();
 /// # Errors
 /// When the chapter's page cannot be read.
 pub fn print(workspace: &Workspace, checked: &Checked) -> Result<bool> {
+    let (text, is_green) = text(workspace, checked)?;
+    anstream::print!("{text}");
+    Ok(is_green)
+}
+
+/// Words the result, and returns whether all is green.
+fn text(workspace: &Workspace, checked: &Checked) -> Result<(String, bool)> {
+    let mut text = String::new();
     let outcome = match &checked.verdict {
         Verdict::DoesNotCompile(first, count) => {
-            anstream::println!(
-                "{}",
-                first.lines().take(2 * LINES).collect::<Vec<_>>().join("\n")
-            );
-            anstream::println!("{RED}✗{RED:#} it does not compile: errors: {count}");
-            return Ok(false);
+            for line in first.lines().take(2 * LINES) {
+                writeln!(text, "{line}")?;
+            }
+            writeln!(text, "{RED}✗{RED:#} it does not compile: errors: {count}")?;
+            return Ok((text, false));
         }
         Verdict::Ran(outcome) => outcome,
     };
-    let first_red = checked.tasks.iter().find(|task| !outcome.is_green(task));
-    for task in &checked.tasks {
-        match outcome.is_green(task) {
-            _ if checked.tasks.len() == 1 => {}
-            true => anstream::println!("{GREEN}✓{GREEN:#} task {}", task.number),
-            false => anstream::println!("{RED}✗{RED:#} task {}", task.number),
-        }
+    let (step, tasks) = (&checked.step, &checked.tasks);
+    let first_red = tasks.iter().find(|task| !checked.is_green(task));
+    for task in tasks.iter().filter(|_| tasks.len() > 1) {
+        let (mark, style) = mark(checked.is_green(task));
+        writeln!(text, "{style}{mark}{style:#} task {}", task.number)?;
     }
-    match first_red {
-        Some(task) => print_red(workspace, checked, outcome, task)?,
-        None if checked.tasks.len() == 1 => {
-            for test in &checked.tasks[0].tests {
-                anstream::println!("{GREEN}✓{GREEN:#} {}", sentence(test));
+    match (first_red, &tasks[..], &checked.others) {
+        (Some(task), ..) => text += &red(workspace, checked, outcome, task)?,
+        (None, _, Some(others)) => {
+            let (what, is_green) = of_others(step, others)?;
+            return Ok((text + &what, is_green));
+        }
+        (None, [task], None) => {
+            for test in &task.tests {
+                writeln!(text, "{GREEN}✓{GREEN:#} {}", sentence(test))?;
             }
-            anstream::println!(
-                "{GREEN}task {} is green{GREEN:#}",
-                checked.tasks[0].number
-            );
+            writeln!(text, "{GREEN}task {} is green{GREEN:#}", task.number)?;
         }
-        None => anstream::println!(
-            "{GREEN}chapter {} is green{GREEN:#}",
-            &checked.step[..2]
-        ),
+        (None, _, None) => writeln!(text, "{GREEN}all tasks are green{GREEN:#}")?,
     }
-    Ok(first_red.is_none())
+    Ok((text, first_red.is_none()))
 }
 
-/// Prints the first failure of a task, what it means, and where to look.
-fn print_red(
+fn mark(is_green: bool) -> (&'static str, Style) {
+    if is_green { ("✓", GREEN) } else { ("✗", RED) }
+}
+
+/// Words the first failure of a task, what it means, and where to look.
+fn red(
     workspace: &Workspace,
     checked: &Checked,
     outcome: &Outcome,
     task: &Task,
-) -> Result<()> {
-    let number = &task.number;
+) -> Result<String> {
+    let (mut text, number) = (String::new(), &task.number);
     let mut has_failed = false;
     for test in &task.tests {
         let says = sentence(test);
         match outcome.message_of(test) {
             None if outcome.passed.contains(test) => {
-                anstream::println!("{GREEN}✓{GREEN:#} {says}");
+                writeln!(text, "{GREEN}✓{GREEN:#} {says}")?;
             }
-            None => anstream::println!("- {says}: not run"),
-            Some(_) if has_failed => anstream::println!("{RED}✗{RED:#} {says}"),
+            None => writeln!(text, "- {says}: not run")?,
+            Some(_) if has_failed => writeln!(text, "{RED}✗{RED:#} {says}")?,
             Some(message) => {
                 has_failed = true;
-                anstream::println!("{RED}✗{RED:#} {says}");
+                writeln!(text, "{RED}✗{RED:#} {says}")?;
                 let mut lines = message.lines();
                 for line in lines.by_ref().take(LINES) {
-                    anstream::println!("    {line}");
+                    writeln!(text, "    {line}")?;
                 }
                 if lines.next().is_some() {
-                    anstream::println!("    …");
+                    writeln!(text, "    …")?;
                 }
             }
         }
     }
     match outcome.unwritten() {
-        Some(other) if other == number => {}
-        Some(other) => {
-            anstream::println!("first: task {other}, which is not written yet")
+        Some(other) if other != number => {
+            writeln!(text, "first: task {other}, which is not written yet")?;
         }
-        None => {
+        _ if checked.to_do.contains(number) => {
+            writeln!(
+                text,
+                "task {number} is not done yet: its todo!() is still there"
+            )?;
+        }
+        _ => {
             for mistake in outcome.known_mistakes(task) {
-                anstream::println!(
-                    "a known mistake fails like this: {}",
-                    mistake.because
-                );
+                let because = &mistake.because;
+                writeln!(text, "a known mistake fails like this: {because}")?;
             }
         }
     }
     if checked.is_source
         && let Ok(source) = Source::below(workspace.root(), number)
     {
-        anstream::println!("look at {}", place(&source));
+        writeln!(text, "look at {}", place(&source))?;
     }
     let section = page::section(&checked.step);
-    anstream::println!("more: {section}; `cargo workshop hint {number}`");
-    Ok(())
+    writeln!(text, "more: {section}; `cargo workshop hint {number}`")?;
+    Ok(text)
+}
+
+/// Words the end of a chapter whose tasks are green.
+fn of_others(step: &str, others: &Others) -> Result<(String, bool)> {
+    let (mut text, outcome) = (String::new(), &others.outcome);
+    let (passed, failed) = (outcome.passed.len(), &outcome.failed);
+    for (test, _) in failed.iter().take(OTHERS) {
+        writeln!(text, "{RED}✗{RED:#} {test}")?;
+    }
+    if failed.len() > OTHERS {
+        writeln!(text, "  … and {} more", failed.len() - OTHERS)?;
+    }
+    match failed.first() {
+        Some((test, _)) => {
+            let target = step.replace('-', "_");
+            writeln!(
+                text,
+                "{RED}other tests of the step fail: {}{RED:#}",
+                failed.len()
+            )?;
+            writeln!(text, "alone: cargo test -p step-{step} --test {target} {test}")?;
+        }
+        None => writeln!(
+            text,
+            "{GREEN}chapter {} is green{GREEN:#}, and so are {passed} other tests of its step",
+            step[..2].parse::<u32>()?,
+        )?,
+    }
+    if let Some(skipped) = &others.skipped {
+        writeln!(text, "{skipped}")?;
+    }
+    Ok((text, failed.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use kiste_tests::rootfs;
+    use kiste_tests::tasks::Chapter;
+
+    use super::*;
+
+    /// Words a check of chapter 2, of which these tests have passed and failed. The tasks
+    /// in `to_do` still have their `todo!()`.
+    fn words(
+        tasks: &[Task],
+        (passed, failed): (&[String], &[(String, &str)]),
+        to_do: &[&str],
+        others: Option<Others>,
+    ) -> (String, bool) {
+        let workspace = Workspace::at(&rootfs::workspace());
+        let failed = failed.iter().map(|(test, says)| (test.clone(), (*says).into()));
+        let (passed, failed) = (passed.to_vec(), failed.collect());
+        let verdict = Verdict::Ran(Outcome { passed, failed });
+        let to_do = to_do.iter().map(|number| (*number).into()).collect();
+        let (step, tasks) = ("02-pid".into(), tasks.to_vec());
+        let checked = Checked { step, tasks, is_source: true, to_do, verdict, others };
+        let (text, is_green) = text(&workspace, &checked).unwrap();
+        (anstream::adapter::strip_str(&text).to_string(), is_green)
+    }
+
+    fn tasks() -> Vec<Task> {
+        Chapter::of("02-pid").tasks
+    }
+
+    fn tests(tasks: &[Task]) -> Vec<String> {
+        tasks.iter().flat_map(|task| task.tests.clone()).collect()
+    }
+
+    #[test]
+    fn a_known_mistake_gets_its_sentence_on_about_ten_lines() {
+        for task in tasks() {
+            for wrong in &task.wrong {
+                let fails =
+                    if wrong.fails.is_empty() { &task.tests } else { &wrong.fails };
+                let says = wrong.output.as_deref().unwrap_or("1\n2\n3\n4\n5");
+                let failed: Vec<_> =
+                    fails.iter().map(|test| (test.clone(), says)).collect();
+                let (text, is_green) =
+                    words(from_ref(&task), (&[], &failed), &[], None);
+                let because = format!("fails like this: {}\n", wrong.because);
+                assert!(text.contains(&because) && !is_green, "{text}");
+                assert!(text.contains("\nlook at steps/02-pid/src/"), "{text}");
+                assert!(text.contains(&format!("hint {}`", task.number)), "{text}");
+                assert!(text.lines().count() <= 12, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_with_a_todo_is_not_done_although_its_tests_pass() {
+        let task = &tasks()[1];
+        let passed = (&task.tests[..], &[][..]);
+        let (text, is_green) = words(from_ref(task), passed, &["2.2"], None);
+        assert!(text.contains("task 2.2 is not done yet") && !is_green, "{text}");
+        let (text, is_green) = words(from_ref(task), passed, &[], None);
+        assert!(text.ends_with("task 2.2 is green\n") && is_green, "{text}");
+    }
+
+    #[test]
+    fn an_earlier_task_that_is_not_written_comes_first() {
+        let task = &tasks()[1];
+        let failed = [(task.tests[0].clone(), "not written yet: task 2.1: spawn")];
+        let (text, _) = words(from_ref(task), (&[], &failed), &[], None);
+        assert!(text.contains("first: task 2.1, which is not written yet"), "{text}");
+        assert!(!text.contains("a known mistake"), "{text}");
+    }
+
+    #[test]
+    fn a_test_that_was_not_run_is_not_green() {
+        let task = &tasks()[3];
+        let (text, is_green) = words(from_ref(task), (&[], &[]), &[], None);
+        assert!(text.contains(": not run\n") && !is_green, "{text}");
+    }
+
+    #[test]
+    fn a_compilers_error_is_cut_and_counted() {
+        let first = "error\n".repeat(30);
+        let verdict = Verdict::DoesNotCompile(first, 3);
+        let (step, to_do) = ("02-pid".into(), Vec::new());
+        let checked = Checked {
+            step,
+            tasks: tasks(),
+            is_source: true,
+            to_do,
+            verdict,
+            others: None,
+        };
+        let workspace = Workspace::at(&rootfs::workspace());
+        let (text, is_green) = text(&workspace, &checked).unwrap();
+        assert!(text.ends_with("it does not compile: errors: 3\n") && !is_green);
+        assert_eq!(text.lines().count(), 2 * LINES + 1);
+    }
+
+    #[test]
+    fn the_other_tests_of_a_step_can_make_a_chapter_red_and_skips_are_told() {
+        let tasks = tasks();
+        let passed = tests(&tasks);
+        let others = |failed: &[&str]| {
+            let failed = failed.iter().map(|test| ((*test).into(), String::new()));
+            let (passed, failed) = (vec!["many::fifty".into()], failed.collect());
+            let skipped = Some("2 tests were not run here".into());
+            Some(Others { outcome: Outcome { passed, failed }, skipped })
+        };
+        let (text, is_green) = words(&tasks, (&passed, &[]), &[], others(&[]));
+        assert!(
+            text.ends_with(
+                "✓ task 2.4\nchapter 2 is green, and so are 1 other tests of its step\n\
+                 2 tests were not run here\n"
+            ) && is_green,
+            "{text}"
+        );
+        let (text, is_green) =
+            words(&tasks, (&passed, &[]), &[], others(&["a", "b", "c", "d", "e"]));
+        assert!(
+            text.contains(
+                "✗ c\n  … and 2 more\nother tests of the step fail: 5\n\
+                 alone: cargo test -p step-02-pid --test 02_pid a\n"
+            ) && !is_green,
+            "{text}"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Checks again whenever a file changes.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
@@ -25,33 +26,109 @@ pub fn watch(
     what: Option<&Selection>,
     program: Option<&Path>,
 ) -> Result<()> {
+    let program = program.map(|path| workspace.path(path));
+    let next = || Ok(what.cloned().or(overview::next(workspace)?));
+    repeat(workspace, program.as_deref(), next, |selected| {
+        anstream::println!("\nchecking {selected}");
+        let checked = Check::new(workspace, selected, program.as_deref())?.run()?;
+        let is_green = report::print(workspace, &checked)?;
+        // A selection is checked again, even if it is green; otherwise the next is.
+        let goes_on = is_green && what.is_none();
+        if !goes_on {
+            anstream::println!("waiting for a change; Ctrl-C ends");
+        }
+        Ok(goes_on)
+    })
+}
+
+/// Checks what is next until nothing is. Unless a check says to go on, it waits for a
+/// change of the files since the check began.
+fn repeat(
+    workspace: &Workspace,
+    program: Option<&Path>,
+    next: impl Fn() -> Result<Option<Selection>>,
+    check: impl Fn(&Selection) -> Result<bool>,
+) -> Result<()> {
     loop {
-        let before = newest(workspace, program)?;
-        let Some(selected) = what.cloned().or(overview::next(workspace)?) else {
+        let before = times(workspace, program)?;
+        let Some(selected) = next()? else {
             anstream::println!("all tasks are green");
             return Ok(());
         };
-        anstream::println!("\nchecking {selected}");
-        let checked = Check::new(workspace, &selected, program)?.run()?;
-        if report::print(workspace, &checked)? && what.is_none() {
-            continue; // with the next task
+        if check(&selected)? {
+            continue;
         }
-        anstream::println!("waiting for a change; Ctrl-C ends");
-        while newest(workspace, program)? == before {
+        while times(workspace, program)? == before {
             sleep(PERIOD);
         }
     }
 }
 
-/// Returns when the newest file of the steps, or the program, was changed, and how many
-/// files there are.
-fn newest(
+/// Returns when each file of the steps, and the program, was changed.
+fn times(
     workspace: &Workspace,
     program: Option<&Path>,
-) -> Result<(SystemTime, usize)> {
+) -> Result<BTreeMap<PathBuf, SystemTime>> {
     let mut files = checkout::files_below(&workspace.root().join("steps"))?;
     files.extend(program.map(Path::to_path_buf));
     // An editor replaces a file by a new one, which for a moment is not there.
-    let times = files.iter().filter_map(|file| file.metadata().ok()?.modified().ok());
-    Ok((times.max().unwrap_or(SystemTime::UNIX_EPOCH), files.len()))
+    let time =
+        |file: PathBuf| Some((file.clone(), file.metadata().ok()?.modified().ok()?));
+    Ok(files.into_iter().filter_map(time).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+
+    use super::*;
+
+    /// Counts the checks when the first is red, and `change` is done during it. The
+    /// second is green, and nothing is next.
+    fn checks(goes_on: bool, change: impl Fn(&Path)) -> u32 {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("steps/02-pid")).unwrap();
+        fs::write(dir.path().join("steps/02-pid/init.rs"), "").unwrap();
+        let (workspace, count) = (Workspace::at(dir.path()), Cell::new(0));
+        let program = dir.path().join("mine");
+        let next = || Ok((count.get() < 2).then(|| "2.4".parse().unwrap()));
+        let check = |_: &Selection| {
+            count.set(count.get() + 1);
+            if count.get() == 1 {
+                change(dir.path());
+            }
+            Ok(goes_on || count.get() > 1)
+        };
+        repeat(&workspace, Some(&program), next, check).unwrap();
+        count.get()
+    }
+
+    #[test]
+    fn a_red_task_is_checked_again_when_a_file_is_changed_added_or_removed() {
+        let file = |dir: &Path| dir.join("steps/02-pid/init.rs");
+        assert_eq!(checks(false, |dir| fs::write(file(dir), "mine").unwrap()), 2);
+        assert_eq!(checks(false, |dir| fs::remove_file(file(dir)).unwrap()), 2);
+        assert_eq!(checks(false, |dir| fs::write(dir.join("steps/a"), "").unwrap()), 2);
+        assert_eq!(checks(false, |dir| fs::write(dir.join("mine"), "").unwrap()), 2);
+    }
+
+    #[test]
+    fn a_green_task_leads_to_the_next_without_a_change() {
+        assert_eq!(checks(true, |_| {}), 2);
+    }
+
+    #[test]
+    fn a_red_task_is_not_checked_again_before_a_change() {
+        let late = |dir: &Path| {
+            let file = dir.join("steps/02-pid/init.rs");
+            std::thread::spawn(move || {
+                sleep(3 * PERIOD);
+                fs::write(file, "mine").unwrap();
+            });
+        };
+        let start = std::time::Instant::now();
+        assert_eq!(checks(false, late), 2);
+        assert!(start.elapsed() > 2 * PERIOD);
+    }
 }

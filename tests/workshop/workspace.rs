@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use kiste_tests::tasks::{Source, Task};
+use kiste_tests::tasks::{Source, Sources, Task};
 use kiste_tests::{checkout, rootfs};
 use similar::TextDiff;
 
@@ -239,11 +239,13 @@ impl Learner<'_> {
 /// # Errors
 /// When a task is not found, or a file cannot be written.
 pub fn cut(root: &Path, tasks: &[Task]) -> Result<()> {
+    let mut sources = Sources::below(root).map_err(|error| anyhow!(error))?;
     for task in tasks {
-        let source =
-            Source::below(root, &task.number).map_err(|error| anyhow!(error))?;
-        fs::write(root.join(&source.file), source.to_do(&task.number))
+        let source = sources.find(&task.number).map_err(|error| anyhow!(error))?;
+        let text = source.to_do(&task.number);
+        fs::write(root.join(&source.file), &text)
             .with_context(|| source.file.display().to_string())?;
+        sources.replace(&source.file, &text);
     }
     Ok(())
 }

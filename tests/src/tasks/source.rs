@@ -1,5 +1,6 @@
 //! The source of a task's function: `// Task 2.4: …` stands above it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,58 @@ pub struct Source {
     body: Range<usize>,
 }
 
+/// The source files of all steps, read once.
+pub struct Sources {
+    /// The texts, by the paths relative to the workspace.
+    texts: BTreeMap<PathBuf, String>,
+}
+
+impl Sources {
+    /// Reads the steps of a workspace.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn below(workspace: &Path) -> Result<Self, String> {
+        let steps = workspace.join("steps");
+        let files = checkout::files_below(&steps)
+            .map_err(|error| format!("{}: {error}", steps.display()))?;
+        let mut texts = BTreeMap::new();
+        for path in files.into_iter().filter(|it| it.extension() == Some("rs".as_ref()))
+        {
+            let text = fs::read_to_string(&path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            texts.insert(path.strip_prefix(workspace).unwrap_or(&path).into(), text);
+        }
+        Ok(Sources { texts })
+    }
+
+    /// Finds the function of a task.
+    ///
+    /// # Errors
+    /// When no comment of the steps marks a function as the task's, or several do.
+    pub fn find(&self, number: &str) -> Result<Source, String> {
+        let mark = format!("// Task {number}:");
+        let found: Vec<_> =
+            self.texts.iter().filter(|(_, text)| text.contains(&mark)).collect();
+        match found[..] {
+            [(file, text)] => Source::parse(file.clone(), text.clone(), number),
+            _ => {
+                Err(format!("`{mark}` must be in one file, and is in {}", found.len()))
+            }
+        }
+    }
+
+    /// Replaces the text of a file, here and not on disk.
+    pub fn replace(&mut self, file: &Path, text: &str) {
+        self.texts.insert(file.into(), text.into());
+    }
+}
+
 impl Source {
     /// Finds the function of a task.
     ///
     /// # Errors
-    /// When no comment of the step marks a function as the task's, or several do.
+    /// As [`Sources::below`] and [`Sources::find`].
     pub fn of(task: &Task) -> Result<Self, String> {
         Source::below(&rootfs::workspace(), &task.number)
     }
@@ -35,24 +83,7 @@ impl Source {
     /// # Errors
     /// As [`Source::of`].
     pub fn below(workspace: &Path, number: &str) -> Result<Self, String> {
-        let mark = format!("// Task {number}:");
-        let steps = workspace.join("steps");
-        let files = checkout::files_below(&steps)
-            .map_err(|error| format!("{}: {error}", steps.display()))?;
-        let mut found = Vec::new();
-        for path in files.into_iter().filter(|it| it.extension() == Some("rs".as_ref()))
-        {
-            let text = fs::read_to_string(&path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            if text.contains(&mark) {
-                let file = path.strip_prefix(workspace).unwrap_or(&path).into();
-                found.push(Source::parse(file, text, number)?);
-            }
-        }
-        match found.len() {
-            1 => Ok(found.remove(0)),
-            n => Err(format!("`{mark}` must be in one file, and is in {n}")),
-        }
+        Sources::below(workspace)?.find(number)
     }
 
     fn parse(file: PathBuf, text: String, number: &str) -> Result<Self, String> {
@@ -84,7 +115,9 @@ impl Source {
 
     /// Returns whether the task is still to be done.
     pub fn is_to_do(&self) -> bool {
-        self.body().contains("todo!(")
+        let mut code =
+            self.body().lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.any(|line| line.contains("todo!("))
     }
 
     /// Returns the lines that are the task's.
@@ -229,6 +262,8 @@ impl A {
         assert_eq!((&*source.function, source.line()), ("reap", 6));
         assert_eq!(source.lines_of_code(), 3);
         assert!(!source.is_to_do());
+        let text = source.with_body("        // todo!()\n        once()\n");
+        assert!(!Source::parse("a.rs".into(), text, "2.4").unwrap().is_to_do());
     }
 
     #[test]
