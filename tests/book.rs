@@ -2,6 +2,7 @@
 //! transcripts show the real output. The rules for authors are in `book/README.md`.
 
 mod book {
+    pub mod accessibility;
     pub mod browser;
     pub mod compare;
     pub mod elders;
@@ -13,14 +14,18 @@ mod book {
     pub mod markdown;
     pub mod minutes;
     pub mod names;
+    pub mod navigation;
     pub mod page_locks;
     pub mod pages;
     pub mod pictures;
     pub mod player;
     pub mod pointers;
+    pub mod presenter;
     pub mod run_page;
     pub mod scratch;
     pub mod sections;
+    pub mod site;
+    pub mod slides;
     pub mod staircase;
     pub mod stand_in;
     pub mod summary;
@@ -42,9 +47,9 @@ use book::host::Host;
 use book::pages::{Book, Page};
 use book::run_page::{Lane, Skipped};
 use book::{
-    elders, includes, labels, links, minutes, names, page_locks, pictures, player,
-    pointers, run_page, staircase, summary, tasks, teaching, template, tools, traces,
-    transcript, width,
+    accessibility, elders, includes, labels, links, minutes, names, navigation,
+    page_locks, pictures, player, pointers, presenter, run_page, slides, staircase,
+    summary, tasks, teaching, template, tools, traces, transcript, width,
 };
 
 #[test]
@@ -216,6 +221,81 @@ mod played {
     #[test]
     fn every_recording_shows_the_same_forth_and_back() {
         player::forth_and_back(&super::traces::names(workspace()), workspace());
+    }
+}
+
+/// Reads the built book in a browser.
+mod in_browser {
+    use super::{accessibility, navigation, presenter, slides, workspace};
+
+    #[test]
+    fn every_page_is_accessible_in_the_light_theme_on_a_desktop() {
+        accessibility::check("light", 1280, workspace());
+    }
+
+    #[test]
+    fn every_page_is_accessible_in_the_light_theme_on_a_phone() {
+        accessibility::check("light", 390, workspace());
+    }
+
+    #[test]
+    fn every_page_is_accessible_in_the_dark_theme_on_a_desktop() {
+        accessibility::check("navy", 1280, workspace());
+    }
+
+    #[test]
+    fn every_page_is_accessible_in_the_dark_theme_on_a_phone() {
+        accessibility::check("navy", 390, workspace());
+    }
+
+    #[test]
+    fn a_page_that_is_not_accessible_is_detected() {
+        accessibility::mistakes();
+    }
+
+    #[test]
+    fn the_bar_has_the_minutes_that_are_left() {
+        navigation::minutes_left(workspace());
+    }
+
+    #[test]
+    fn the_pages_before_and_behind_are_named_and_lead_through_the_whole_book() {
+        navigation::neighbours(workspace());
+    }
+
+    #[test]
+    fn the_map_leads_to_every_chapter() {
+        navigation::map(workspace());
+    }
+
+    #[test]
+    fn the_sidebar_opens_and_closes_by_key() {
+        navigation::sidebar(workspace());
+    }
+
+    #[test]
+    fn every_section_has_a_slide_that_fits_into_the_window() {
+        slides::of_every_section(workspace());
+    }
+
+    #[test]
+    fn keys_turn_the_slides_and_end_them() {
+        slides::keys(workspace());
+    }
+
+    #[test]
+    fn every_slide_is_printed() {
+        slides::on_paper(workspace());
+    }
+
+    #[test]
+    fn the_presenters_window_has_the_notes_and_follows_the_first_one() {
+        presenter::follows(workspace());
+    }
+
+    #[test]
+    fn the_presenters_window_opens_by_a_button_and_is_accessible() {
+        presenter::opens_by_button(workspace());
     }
 }
 

@@ -56,3 +56,29 @@
         box.addEventListener('scroll', () => mark(box), { passive: true });
     });
 })();
+
+// mdBook's button for the sidebar is a label, which no key reaches: here is a real one.
+(function sidebarButton() {
+    const label = document.getElementById('mdbook-sidebar-toggle');
+    const isOpen = document.getElementById('mdbook-sidebar-toggle-anchor');
+    if (!label) {
+        return;
+    }
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.className = label.className;
+    for (const name of ['title', 'aria-label', 'aria-controls']) {
+        button.setAttribute(name, label.getAttribute(name));
+    }
+    button.append(...label.childNodes);
+    button.addEventListener('click', () => label.click());
+    label.style.display = 'none';
+    label.after(button);
+
+    const tell = () => button.setAttribute('aria-expanded', isOpen.checked);
+    isOpen.addEventListener('change', tell);
+    tell();
+})();
+
+// A screen reader can go to mdBook's bar.
+document.getElementById('mdbook-menu-bar')?.setAttribute('role', 'banner');

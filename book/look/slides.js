@@ -36,14 +36,14 @@
     function makeDeck() {
         const deck = document.createElement('div');
         deck.className = 'deck';
-        deck.setAttribute('role', 'region');
+        deck.setAttribute('role', 'main');
         deck.setAttribute('aria-label', 'Slides');
         const title = document.querySelector('main h1').textContent;
         sectionsOfChapter().forEach((section, index, all) => {
             const slide = document.createElement('section');
             slide.className = 'slide';
             slide.dataset.section = index;
-            const head = document.createElement('h2');
+            const head = document.createElement('h1');
             head.textContent = section.heading.textContent;
             const body = document.createElement('div');
             body.className = 'body';
@@ -58,7 +58,8 @@
     }
 
     // Copies of the picture, of the longest listing or terminal that a slide can hold, and of
-    // the paragraph above that. A section without code has its table and its first paragraph.
+    // the paragraph above that. A section without code has its table, and its first paragraph
+    // or list.
     function contentOf(heading) {
         const blocks = [];
         for (let it = heading.nextElementSibling; it && !it.matches('h2'); it = it.nextElementSibling) {
@@ -70,9 +71,10 @@
         const longest = fitting.sort((a, b) => lines(b) - lines(a))[0] ?? code[0];
         const shown = longest ?? blocks.find(it => it.matches('.table-wrapper'));
         const isText = it => it.matches('p:not(.minutes)');
+        const isList = it => it.matches('ul, ol');
         const above = shown ? blocks.slice(0, blocks.indexOf(shown)) : blocks;
         const found = [
-            longest ? above.findLast(isText) : above.find(isText),
+            (longest ? above.findLast(isText) : above.find(isText)) ?? above.find(isList),
             blocks.find(it => it.matches('.picture')),
             shown,
         ];

@@ -51,7 +51,7 @@ impl Player {
             look("trace.js"),
         );
         fs::write(&self.page, html).unwrap();
-        self.browser.open(&self.page);
+        self.browser.open(self.page.display());
     }
 
     fn count(&mut self) -> String {
@@ -59,8 +59,7 @@ impl Player {
     }
 
     fn text(&mut self, selector: &str) -> String {
-        let expression = format!("document.querySelector('{selector}').textContent");
-        self.browser.evaluate(&expression).as_str().unwrap_or_default().to_string()
+        self.browser.text(selector)
     }
 
     fn picture(&mut self) -> Vec<String> {
@@ -81,12 +80,6 @@ impl Player {
 
     fn press(&mut self, key: &str, times: usize) {
         (0..times).for_each(|_| self.browser.press(key));
-    }
-
-    fn assert_quiet(&self) {
-        assert_eq!(self.browser.complaints(), [""; 0]);
-        let requests = self.browser.requests();
-        assert!(requests.iter().all(|url| url.starts_with("file:")), "{requests:?}");
     }
 }
 
@@ -128,20 +121,18 @@ pub fn buttons_and_keys(workspace: &Path) {
 
     let reached = player.browser.evaluate("window.keys.filter(key => key != 'Tab')");
     assert_eq!(reached, json!(["Enter"]), "arrow keys turn mdBook's pages");
-    player.assert_quiet();
+    player.browser.assert_quiet();
 }
 
 /// Plays these recordings to their ends and back: they show the same pictures both ways,
 /// and are never wider than a phone.
 pub fn forth_and_back(names: &[String], workspace: &Path) {
     let Some(mut player) = Player::of(&names[0], workspace) else { return };
-    let phone =
-        json!({ "width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": true });
-    player.browser.send("Emulation.setDeviceMetricsOverride", phone);
+    player.browser.set_width(400);
     for name in names {
         player.open(name, workspace);
         play_forth_and_back(&mut player);
-        player.assert_quiet();
+        player.browser.assert_quiet();
     }
 }
 
@@ -186,8 +177,7 @@ pub fn table_on_paper_and_without_script(workspace: &Path) {
     player
         .browser
         .send("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
-    let page = player.page.clone();
-    player.browser.open(&page);
+    player.browser.open(player.page.display());
     assert_eq!(shown(&mut player), [json!(true), Value::Null]);
     let table = player.text(".trace tbody");
     for text in
@@ -195,7 +185,7 @@ pub fn table_on_paper_and_without_script(workspace: &Path) {
     {
         assert!(table.contains(text), "{text} is not in {table}");
     }
-    player.assert_quiet();
+    player.browser.assert_quiet();
 }
 
 /// A screen reader finds the slider, the buttons and the two boxes by their names, and
@@ -234,5 +224,5 @@ pub fn screen_reader_and_motion(workspace: &Path) {
     assert_ne!(player.browser.evaluate(duration), "0s");
     player.browser.send("Emulation.setEmulatedMedia", reduced);
     assert_eq!(player.browser.evaluate(duration), "0s");
-    player.assert_quiet();
+    player.browser.assert_quiet();
 }

@@ -13,6 +13,7 @@
 //!   them fails instead of being skipped.
 //! - `KISTE_SKIP_LOG=file` collects the skipped tests. `KISTE_SKIPPED` is the same for the
 //!   runner, and the last line of `cargo test --workspace` is made of it.
+//! - `KISTE_AXE=file` is the library `axe.min.js`, which checks the pages of the book.
 //! - `KISTE_PATIENCE=seconds` is how long a program may take before it counts as hung.
 
 pub mod archive;
