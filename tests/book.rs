@@ -40,7 +40,7 @@ mod book {
     pub mod width;
 }
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use book::host::Host;
@@ -133,7 +133,7 @@ fn every_row_of_better_than_its_elders_has_a_test_and_can_be_tried_again() {
 }
 
 #[test]
-fn every_chapter_with_tasks_has_notes_for_its_speaker_and_a_quiz() {
+fn every_chapter_has_notes_for_its_speaker_and_a_quiz() {
     assert_no_problems(teaching::check);
 }
 
@@ -337,6 +337,32 @@ mod recorded {
             ["pivot-root", "user-namespace", "overlay"];
         chapter_8: "08-network", ["-p", "127.0.0.1:8080:80"], ["true"] => 0,
             RootWithNetwork, Virtual, [];
+    }
+}
+
+/// Plays the section of the page *Break it* for the chapter whose step is broken:
+/// `tests/mutants/run` says which. Else checks that each chapter of Part I has one.
+#[test]
+fn a_broken_step_does_what_the_page_shows() {
+    const PAGE: &str = "book/src/break.md";
+    let book = Book::open(workspace()).expect("the book can be read");
+    let page = book.page(Path::new(PAGE)).expect(PAGE);
+    let sections = |chapter| {
+        let blocks = Lane::Broken(chapter).blocks(page).expect(PAGE);
+        blocks.into_iter().map(|block| block.section).collect::<BTreeSet<_>>()
+    };
+    match std::env::var("KISTE_BROKEN").map(|chapter| chapter.parse()) {
+        Ok(chapter) => {
+            let chapter = chapter.expect("KISTE_BROKEN is the number of a chapter");
+            assert_eq!(sections(chapter).len(), 2, "the victim, and chapter {chapter}");
+            run_or_skip(PAGE, Lane::Broken(chapter), "a_broken_step");
+        }
+        Err(_) => {
+            for chapter in book.chapters_with_tasks().filter_map(Page::number) {
+                let found = sections(chapter).len();
+                assert_eq!(found, 2, "the victim, and chapter {chapter}");
+            }
+        }
     }
 }
 

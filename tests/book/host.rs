@@ -37,7 +37,8 @@ pub enum Blocks {
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
     Run,
-    /// Neither run nor reported: not asked for by `KISTE_BOOK`, or marked `norun`.
+    /// Neither run nor reported: not asked for by `KISTE_BOOK`, or marked `norun` or
+    /// `broken`.
     Ignore,
     Skip(String),
 }
@@ -65,7 +66,10 @@ impl Host {
     }
 
     pub fn verdict(&self, block: &Block) -> Verdict {
-        if block.norun.is_some() || (self.blocks == Blocks::OnlyV2 && !block.v2) {
+        if block.norun.is_some()
+            || block.broken
+            || (self.blocks == Blocks::OnlyV2 && !block.v2)
+        {
             Verdict::Ignore
         } else if block.v2 && !self.has_v2 {
             Verdict::Skip("cgroup v2 is not the only hierarchy here".into())

@@ -52,13 +52,31 @@ pub enum Lane {
     All,
     /// Only the sections marked ▸.
     Fast,
+    /// Of the page *Break it*, the victim and the section of a chapter, whose step is
+    /// broken.
+    Broken(u32),
 }
 
 impl Lane {
     /// Returns the transcripts of a page that are in this lane.
     pub fn blocks(self, page: &Page) -> Result<Vec<Block>, String> {
         let mut blocks = transcript::blocks(page)?;
-        blocks.retain(|block| self == Lane::All || block.fast_lane);
+        match self {
+            Lane::All => {}
+            Lane::Fast => blocks.retain(|block| block.fast_lane),
+            Lane::Broken(chapter) => {
+                let chapter = format!("## Chapter {chapter}:");
+                blocks.retain(|block| {
+                    let above = block.section.checked_sub(1);
+                    let heading = above.and_then(|line| page.text.lines().nth(line));
+                    let is_in = |heading: &str| {
+                        heading == "## A victim" || heading.starts_with(&chapter)
+                    };
+                    block.broken && heading.is_some_and(is_in)
+                });
+                blocks.iter_mut().for_each(|block| block.broken = false);
+            }
+        }
         Ok(blocks)
     }
 }

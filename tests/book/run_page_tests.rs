@@ -307,3 +307,18 @@ fn a_container_of_the_hosts_own_tools_is_entered_and_left() {
          ```console,more\n/ # exit\n```\n",
     );
 }
+
+#[test]
+fn what_is_broken_is_played_with_its_chapter_only() {
+    let section = |name, line| format!("## {name}\n```console,broken\n{line}\n```\n");
+    let text = section("A victim", "$ PS1='victim # ' sh")
+        + &section("Chapter 1: a", "victim # echo one\nother")
+        + &section("Chapter 12: b", "victim # echo two\ntwo");
+    assert_eq!(run(&text).unwrap(), Vec::<String>::new());
+    let page = Page { path: "scratch.md".into(), text };
+    let host = Host { blocks: Blocks::All, ..Host::ask() };
+    let run = |lane| super::run(&page, lane, &host, Path::new("/"));
+    assert!(run(Lane::Broken(12)).is_ok());
+    let problem = format!("{:#}", run(Lane::Broken(1)).unwrap_err());
+    assert!(problem.contains("- other"), "{problem}");
+}

@@ -26,6 +26,8 @@ pub struct Block {
     pub running: bool,
     /// It needs a machine on which cgroup v2 is the only hierarchy.
     pub v2: bool,
+    /// It shows what a step does that is broken on purpose.
+    pub broken: bool,
     /// The program that it needs and that not every machine has.
     pub tool: Option<String>,
     /// The reason why it is not run.
@@ -103,7 +105,7 @@ pub fn check(book: &Book) -> Vec<String> {
 /// Checks that every page with a transcript that can run is in `pages_run`.
 pub fn check_run(book: &Book, pages_run: &[&str]) -> Vec<String> {
     let can_run = |page: &Page| {
-        blocks(page).is_ok_and(|all| all.iter().any(|b| b.norun.is_none()))
+        blocks(page).is_ok_and(|all| all.iter().any(|b| b.norun.is_none() && !b.broken))
     };
     let is_missing =
         |page: &&Page| !pages_run.iter().any(|path| Path::new(path) == page.path);
@@ -157,6 +159,7 @@ fn parse_info(fence: &Fence<'_>) -> Result<Block, String> {
         more: false,
         running: false,
         v2: false,
+        broken: false,
         tool: None,
         norun: None,
         parts: Vec::new(),
@@ -170,6 +173,7 @@ fn parse_info(fence: &Fence<'_>) -> Result<Block, String> {
             ("more", "") => block.more = true,
             ("running", "") => block.running = true,
             ("v2", "") => block.v2 = true,
+            ("broken", "") => block.broken = true,
             ("tool", name) if !name.is_empty() => block.tool = Some(name.into()),
             ("norun", why) if why.contains(' ') => block.norun = Some(why.to_string()),
             ("norun", _) => {
@@ -190,7 +194,8 @@ fn finish(mut block: Block) -> Result<Block, String> {
     };
     let continues =
         !matches!(first.input, Input::Command(Prompt::User | Prompt::Root, _));
-    if continues && !block.more && block.norun.is_none() {
+    // What is broken is tried in the shell of the page's first section.
+    if continues && !block.more && !block.broken && block.norun.is_none() {
         return Err(
             "it begins with neither `$ ` nor `# `: is it `console,more`?".into()
         );

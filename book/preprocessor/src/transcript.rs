@@ -10,7 +10,7 @@ pub enum Prompt {
     User,
     /// `#`: the shell of root.
     Root,
-    /// `/ #`, `inside #`: a shell that a command has opened.
+    /// `/ #`, `inside #`, `victim #`: a shell that a command has opened.
     Inner,
 }
 
@@ -48,9 +48,10 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Returns whether the word before `#` is the prompt of a shell in a container.
+/// Returns whether the word before `#` is the prompt of a shell in a container, or in
+/// the namespaces that the page *Break it* harms.
 fn is_place(word: &str) -> bool {
-    word.starts_with(['/', '~']) || word == "inside"
+    word.starts_with(['/', '~']) || word == "inside" || word == "victim"
 }
 
 /// The sections in which the page uses a second terminal. There each transcript is
@@ -174,6 +175,7 @@ mod tests {
         typed("/tmp # ls", Prompt::Inner, "/tmp # ", "ls");
         typed("~ $ ls", Prompt::Inner, "~ $ ", "ls");
         typed("inside # ls ", Prompt::Inner, "inside # ", "ls");
+        typed("victim # ls", Prompt::Inner, "victim # ", "ls");
         typed("/ #", Prompt::Inner, "/ #", "");
         for output in ["#!/bin/sh", "/bin/sh: no", "inside the box", "a # b", "", "$5"]
         {
