@@ -1,4 +1,4 @@
-//! Checks that every chapter with tasks has notes for its speaker, and a quiz.
+//! Checks that every chapter has notes for its speaker, and a quiz.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ const QUIZ: &str = "book/src/quiz.md";
 /// The most lines of a chapter's notes: they are read while speaking.
 const MOST_LINES: usize = 60;
 
-/// Checks the notes and the quiz of every chapter with tasks.
+/// Checks the notes and the quiz of every chapter.
 pub fn check(book: &Book) -> Vec<String> {
     let mut problems = Vec::new();
-    for page in book.chapters_with_tasks() {
+    for page in book.chapters() {
         let Some(number) = page.number() else { continue };
         problems.extend(problem_with_notes(book, number).map(|what| page.at(1, what)));
         problems.extend(problem_with_quiz(book, number).map(|what| page.at(1, what)));
