@@ -52,8 +52,8 @@ pub enum Lane {
     All,
     /// Only the sections marked ▸.
     Fast,
-    /// Of the page *Break it*, the victim and the section of a chapter, whose step is
-    /// broken.
+    /// Only the victim and this chapter's section of the page *Break it*: the chapter's
+    /// step is broken.
     Broken(u32),
 }
 

@@ -194,7 +194,7 @@ fn finish(mut block: Block) -> Result<Block, String> {
     };
     let continues =
         !matches!(first.input, Input::Command(Prompt::User | Prompt::Root, _));
-    // What is broken is tried in the shell of the page's first section.
+    // A broken step is tried in the shell of the page's first section.
     if continues && !block.more && !block.broken && block.norun.is_none() {
         return Err(
             "it begins with neither `$ ` nor `# `: is it `console,more`?".into()
