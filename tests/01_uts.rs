@@ -18,8 +18,6 @@ fn host_names() -> [String; 2] {
 fn the_container_has_the_requested_host_name() {
     let Some(fixture) = fixture() else { return };
     fixture.run(&["--hostname", "crate"], &["uname", "-n"]).assert_stdout("crate");
-    let longest = format!("{}.{}", "a".repeat(60), "abc");
-    fixture.run(&["--hostname", &longest], &["uname", "-n"]).assert_stdout(&longest);
 }
 
 #[test]
@@ -108,8 +106,15 @@ fn an_invalid_name_is_refused_before_anything_is_made() {
     fixture
         .run(&["--hostname", &too_long], &["true"])
         .exits(2)
-        .assert_stderr_contains("at most 64 bytes, this one has 65");
+        .assert_stderr_contains("at most 64 bytes");
     assert!(!fixture.dir().join("was-run").exists());
+}
+
+#[test]
+fn a_name_of_64_bytes_is_accepted() {
+    let Some(fixture) = fixture() else { return };
+    let longest = format!("{}.abc", "a".repeat(60));
+    fixture.run(&["--hostname", &longest], &["uname", "-n"]).assert_stdout(&longest);
 }
 
 #[test]

@@ -83,6 +83,18 @@ pub fn copy_changed(file: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Replaces the text of a file, which is there at any time: before or after the change.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn replace(file: &Path, text: &str) -> Result<()> {
+    let new = file.with_added_extension("new");
+    fs::write(&new, text)?;
+    let renamed = fs::set_permissions(&new, fs::metadata(file)?.permissions())
+        .and_then(|()| fs::rename(&new, file));
+    renamed.inspect_err(|_| _ = fs::remove_file(&new))
+}
+
 /// Lists the files below a directory in the order of their names, without build output.
 ///
 /// # Errors

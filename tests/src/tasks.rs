@@ -159,7 +159,7 @@ fn refusal(
         _ if reason.contains("not found in PATH") => "install it".into(),
         _ => format!("`cargo {step} doctor` says how to get it"),
     };
-    Some(format!("task {number} is not checked here: it needs {reason}; {way}"))
+    Some(format!("it cannot be checked here: it needs {reason}; {way}"))
 }
 
 /// Returns the names of all tests in the running program.
@@ -193,12 +193,12 @@ fn a_refusal_says_what_would_let_a_task_be_checked() {
     };
     assert_eq!(
         refuse("05", limits, "cgroup-v2", "hybrid").unwrap(),
-        "task 5.2 is not checked here: it needs cgroup-v2: hybrid; \
+        "it cannot be checked here: it needs cgroup-v2: hybrid; \
          `tests/vm/check 5.2` runs it on a kernel that has it"
     );
     assert_eq!(
         refuse("05", limits, "root", "uid 1000").unwrap(),
-        "task 5.2 is not checked here: it needs root; \
+        "it cannot be checked here: it needs root; \
          run cargo as root, or where there is sudo, without KISTE_SUDO=never"
     );
     let tool = refuse("05", limits, "strace", "not found in PATH").unwrap();

@@ -60,7 +60,8 @@ pub fn break_chapter(workspace: &Workspace, chapter: u32) -> Result<()> {
     );
     keep(&kept.join("before").join(&feature.file), &before)?;
     keep(&kept.join("after").join(&feature.file), &after)?;
-    fs::write(root.join(&feature.file), &after)?;
+    checkout::replace(&root.join(&feature.file), &after)
+        .with_context(|| feature.file.display().to_string())?;
     anstream::println!("{} is broken: without {}\n", feature.step, feature.name);
     anstream::println!(
         "{}",
@@ -86,9 +87,12 @@ pub fn restore(workspace: &Workspace) -> Result<()> {
     ensure!(before.is_dir(), "nothing is broken");
     for path in checkout::files_below(&before)? {
         let file = path.strip_prefix(&before)?;
-        let (ours, theirs) = (fs::read(after.join(file))?, fs::read(root.join(file))?);
+        let theirs =
+            fs::read(root.join(file)).with_context(|| file.display().to_string())?;
         let is_whole = theirs == fs::read(&path)?;
-        if !is_whole && ours != theirs {
+        // There is none yet, if `break` was killed before it changed the file.
+        let ours = fs::read(after.join(file)).ok();
+        if !is_whole && ours.is_none_or(|ours| ours != theirs) {
             bail!(
                 "{} has been changed since it was broken\n\
                  hint: what it was before is in {}; remove {BROKEN} when you have put it back",
@@ -96,7 +100,8 @@ pub fn restore(workspace: &Workspace) -> Result<()> {
                 path.display()
             );
         }
-        fs::copy(&path, root.join(file)).with_context(|| file.display().to_string())?;
+        checkout::replace(&root.join(file), &fs::read_to_string(&path)?)
+            .with_context(|| file.display().to_string())?;
         anstream::println!("{} is whole again", file.display());
     }
     fs::remove_dir_all(&kept).with_context(|| kept.display().to_string())

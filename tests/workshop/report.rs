@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
-use kiste_tests::tasks::{Outcome, Source, Task, sentence};
+use kiste_tests::tasks::{Outcome, Source, Task, Wrong, sentence};
 
 use crate::check::{Checked, Others, Verdict};
 use crate::page;
@@ -26,6 +26,9 @@ const RED: Style = AnsiColor::Red.on_default();
 pub fn print(workspace: &Workspace, checked: &Checked) -> Result<bool> {
     let (text, is_green) = text(workspace, checked)?;
     anstream::print!("{text}");
+    if is_green && checked.is_source && !workspace.is_learners() {
+        anstream::println!("this workspace is complete: the answers are ours");
+    }
     Ok(is_green)
 }
 
@@ -99,31 +102,53 @@ fn red(
             }
         }
     }
-    match outcome.unwritten() {
-        Some(other) if other != number => {
-            writeln!(text, "first: task {other}, which is not written yet")?;
-        }
-        _ if checked.to_do.contains(number) => {
-            writeln!(
-                text,
-                "task {number} is not done yet: its todo!() is still there"
-            )?;
-        }
-        _ => {
-            for mistake in outcome.known_mistakes(task) {
-                let because = &mistake.because;
-                writeln!(text, "a known mistake fails like this: {because}")?;
-            }
-        }
+    let source = Source::below(workspace.root(), number).ok();
+    let source = source.filter(|_| checked.is_source);
+    for line in meaning(checked, outcome, task, source.as_ref()) {
+        writeln!(text, "{line}")?;
     }
-    if checked.is_source
-        && let Ok(source) = Source::below(workspace.root(), number)
-    {
+    if let Some(source) = source {
         writeln!(text, "look at {}", place(&source))?;
     }
     let section = page::section(&checked.step);
     writeln!(text, "more: {section}; `cargo workshop hint {number}`")?;
     Ok(text)
+}
+
+/// Says why a task fails, if that is known.
+fn meaning(
+    checked: &Checked,
+    outcome: &Outcome,
+    task: &Task,
+    source: Option<&Source>,
+) -> Vec<String> {
+    let number = &task.number;
+    match outcome.unwritten() {
+        Some(other) if other != number => {
+            return vec![format!("first: task {other}, which is not written yet")];
+        }
+        _ if checked.to_do.contains(number) => {
+            let what =
+                format!("task {number} is not done yet: its todo!() is still there");
+            return vec![what];
+        }
+        _ => {}
+    }
+    if let Some(source) = source.filter(|source| source.does_nothing()) {
+        return vec![format!(
+            "`fn {}` does nothing yet: it only returns",
+            source.function
+        )];
+    }
+    if let Some(place) = outcome.panic() {
+        return vec![format!(
+            "your code panics at {place}: see the message above, and return an error instead"
+        )];
+    }
+    let because = |mistake: &Wrong| {
+        format!("a known mistake fails like this: {}", mistake.because)
+    };
+    outcome.known_mistakes(task).into_iter().map(because).collect()
 }
 
 /// Words the end of a chapter whose tasks are green.
@@ -222,6 +247,34 @@ mod tests {
         assert!(text.contains("task 2.2 is not done yet") && !is_green, "{text}");
         let (text, is_green) = words(from_ref(task), passed, &[], None);
         assert!(text.ends_with("task 2.2 is green\n") && is_green, "{text}");
+    }
+
+    #[test]
+    fn code_that_panics_is_named_with_its_place() {
+        let task = &tasks()[1];
+        let says = "error: a bug in Kiste: panicked at steps/02-pid/src/lib.rs:37:46:\n\
+                    called `Option::unwrap()` on a `None` value";
+        let failed = [(task.tests[0].clone(), says)];
+        let (text, _) = words(from_ref(task), (&[], &failed), &[], None);
+        let place = "your code panics at steps/02-pid/src/lib.rs:37:46: see";
+        assert!(text.contains(place), "{text}");
+    }
+
+    #[test]
+    fn an_answer_that_only_returns_is_said_to_do_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        crate::starter::fill(&rootfs::workspace(), dir.path(), &[]).unwrap();
+        let task = &Chapter::of("01-uts").tasks[2];
+        let source = Source::below(dir.path(), "1.3").unwrap();
+        let file = dir.path().join(&source.file);
+        std::fs::write(file, source.with_body("    Ok(())\n")).unwrap();
+        let failed = vec![(task.tests[0].clone(), "no name".into())];
+        let verdict = Verdict::Ran(Outcome { passed: Vec::new(), failed });
+        let (step, tasks) = ("01-uts".into(), vec![task.clone()]);
+        let (is_source, to_do, others) = (true, Vec::new(), None);
+        let checked = Checked { step, tasks, is_source, to_do, verdict, others };
+        let (text, _) = text(&Workspace::at(dir.path()), &checked).unwrap();
+        assert!(text.contains("`fn set_names` does nothing yet"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The workspace in which the command runs: a learner's, or the complete one from which
 //! learners' workspaces are made.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -33,7 +34,9 @@ impl Workspace {
     /// When it has been moved away since it was built.
     pub fn open() -> Result<Self> {
         let (root, called_from) = (rootfs::workspace(), std::env::current_dir()?);
-        std::env::set_current_dir(&root).with_context(|| root.display().to_string())?;
+        std::env::set_current_dir(&root).with_context(|| {
+            format!("{}: the workspace of this program is gone", root.display())
+        })?;
         Ok(Workspace { root, called_from })
     }
 
@@ -71,14 +74,13 @@ impl Workspace {
         ensure!(is_free, "{} exists and is not an empty directory", dir.display());
         let parent = dir.parent().context("the root directory is no place for it")?;
         ensure!(parent.is_dir(), "{} is no directory", parent.display());
-        let unfinished =
-            tempfile::Builder::new().prefix(".workshop-").tempdir_in(parent)?;
-        fill(unfinished.path())?;
-        fs::set_permissions(
-            unfinished.path(),
-            fs::metadata(&self.root)?.permissions(),
-        )?;
-        fs::rename(unfinished.keep(), &dir)
+        let parent = fs::canonicalize(parent)?;
+        let name = dir.file_name().with_context(|| dir.display().to_string())?;
+        let name = format!(".{}.unfinished", name.display());
+        let unfinished = Unfinished::create(parent.join(name))?;
+        fill(&unfinished.path)?;
+        fs::set_permissions(&unfinished.path, fs::metadata(&self.root)?.permissions())?;
+        fs::rename(&unfinished.path, &dir)
             .with_context(|| dir.display().to_string())?;
         Ok(dir)
     }
@@ -101,6 +103,44 @@ impl Workspace {
             );
         }
         Ok(Learner { root: &self.root, solution: self.root.join(SOLUTION) })
+    }
+}
+
+/// A directory that is being made. Dropping it removes it, unless it was renamed. One
+/// that a killed process has left is made anew.
+struct Unfinished {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Unfinished {
+    fn create(path: PathBuf) -> Result<Self> {
+        if let Err(error) = fs::create_dir(&path)
+            && error.kind() != ErrorKind::AlreadyExists
+        {
+            bail!(
+                "{}: {error}\nhint: name a place where you may make a directory",
+                path.display()
+            );
+        }
+        let lock = File::open(&path)?;
+        lock.try_lock().with_context(|| {
+            format!("another process is making it: {}", path.display())
+        })?;
+        for entry in fs::read_dir(&path)? {
+            let entry = entry?;
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+        Ok(Unfinished { path, _lock: lock })
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
 
@@ -229,7 +269,7 @@ impl Learner<'_> {
     }
 
     fn write(&self, file: &Path, text: &str) -> Result<()> {
-        fs::write(self.root.join(file), text)
+        checkout::replace(&self.root.join(file), text)
             .with_context(|| file.display().to_string())
     }
 }
@@ -283,6 +323,32 @@ mod tests {
                 (fs::read(complete.join(file)), fs::read(root.join(file)));
             assert!(ours.unwrap() == theirs.unwrap(), "{}", file.display());
         }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_filled_leaves_nothing_and_a_killed_one_is_made_anew()
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(dir.path());
+        let new = Path::new("mine");
+        let failed = workspace.make_directory(new, |dir| {
+            fs::write(dir.join("half"), "")?;
+            bail!("full")
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "full");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+
+        fs::create_dir(dir.path().join(".mine.unfinished")).unwrap();
+        fs::write(dir.path().join(".mine.unfinished/half"), "").unwrap();
+        let made = workspace.make_directory(new, |dir| {
+            let again = workspace.make_directory(new, |_| Ok(())).unwrap_err();
+            assert!(again.to_string().contains("another process"), "{again}");
+            Ok(fs::write(dir.join("whole"), "")?)
+        });
+        assert_eq!(checkout::files_below(&made.unwrap()).unwrap().len(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let taken = workspace.make_directory(new, |_| Ok(())).unwrap_err();
+        assert!(taken.to_string().ends_with("is not an empty directory"), "{taken}");
     }
 
     #[test]

@@ -52,6 +52,16 @@ impl Outcome {
         rest.split(|ch: char| ch != '.' && !ch.is_ascii_digit()).next()
     }
 
+    /// Returns where the step's own code has panicked, if a test says so.
+    pub fn panic(&self) -> Option<&str> {
+        let at = "panicked at ";
+        self.failed.iter().find_map(|(_, message)| {
+            let (_, place) = message.split_once(at)?;
+            let place = place.lines().next()?.trim_end_matches(':');
+            place.starts_with("steps/").then_some(place)
+        })
+    }
+
     /// Returns the wrong answers to a task that fail as this one does.
     pub fn known_mistakes<'t>(&self, task: &'t Task) -> Vec<&'t Wrong> {
         let failed: Vec<_> =

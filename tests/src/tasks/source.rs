@@ -115,9 +115,17 @@ impl Source {
 
     /// Returns whether the task is still to be done.
     pub fn is_to_do(&self) -> bool {
-        let mut code =
-            self.body().lines().filter(|line| !line.trim_start().starts_with("//"));
-        code.any(|line| line.contains("todo!("))
+        self.code().any(|line| line.contains("todo!("))
+    }
+
+    /// Returns whether the task's lines only return, without doing anything.
+    pub fn does_nothing(&self) -> bool {
+        matches!(self.code().collect::<Vec<_>>()[..], [] | ["Ok(())"])
+    }
+
+    fn code(&self) -> impl Iterator<Item = &str> {
+        let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
+        self.body().lines().map(str::trim).filter(is_code)
     }
 
     /// Returns the lines that are the task's.
@@ -127,8 +135,7 @@ impl Source {
 
     /// Returns how many lines of code they are.
     pub fn lines_of_code(&self) -> usize {
-        let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//");
-        self.body().lines().map(str::trim).filter(is_code).count()
+        self.code().count()
     }
 
     /// Returns the number of the line in which the function's body begins.
@@ -261,9 +268,11 @@ impl A {
         assert_eq!(source.body(), "        loop {\n            once()\n        }\n");
         assert_eq!((&*source.function, source.line()), ("reap", 6));
         assert_eq!(source.lines_of_code(), 3);
-        assert!(!source.is_to_do());
+        assert!(!source.is_to_do() && !source.does_nothing());
         let text = source.with_body("        // todo!()\n        once()\n");
         assert!(!Source::parse("a.rs".into(), text, "2.4").unwrap().is_to_do());
+        let text = source.with_body("        // nothing\n        Ok(())\n");
+        assert!(Source::parse("a.rs".into(), text, "2.4").unwrap().does_nothing());
     }
 
     #[test]
