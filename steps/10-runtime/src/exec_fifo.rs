@@ -116,7 +116,10 @@ fn report_failure(path: &Path) -> Result<()> {
     let fifo = open_fifo(path, OFlags::RDONLY)
         .with_context(|| format!("open {}", path.display()))?;
     let mut text = vec![0; 64 << 10];
-    let length = rustix::io::read(&fifo, &mut text).unwrap_or(0);
+    let length = match rustix::io::read(&fifo, &mut text) {
+        Err(rustix::io::Errno::AGAIN) => 0, // it is empty, and somebody has it open
+        read => read.with_context(|| format!("read {}", path.display()))?,
+    };
     let text = &text[..length];
     if text.starts_with(GO_AHEAD) {
         // Nobody has read it: the process was killed at the gate.
