@@ -57,20 +57,24 @@
         return deck;
     }
 
-    // Copies of the picture, of the longest listing or terminal that a slide can hold, and of
-    // the paragraph above that. A section without code has its table, and its first paragraph
-    // or list.
+    // Copies of the picture, of the longest listing or terminal that a slide can hold (or else
+    // of the shortest one), and of the paragraph above that. A section without code has its
+    // table, and its first paragraph or list.
     function contentOf(heading) {
         const blocks = [];
         for (let it = heading.nextElementSibling; it && !it.matches('h2'); it = it.nextElementSibling) {
             blocks.push(it);
         }
         const lines = it => it.innerText.split('\n').length;
-        const code = blocks.filter(it => it.matches('.transcript, pre'));
-        const fitting = code.filter(it => lines(it) <= MAX_LINES);
-        const longest = fitting.sort((a, b) => lines(b) - lines(a))[0] ?? code[0];
+        // What follows the list of tasks is about their check.
+        const tasks = blocks.findIndex(it => it.matches('ol'));
+        const code = [blocks.slice(0, Math.max(tasks, 0)), blocks]
+            .map(part => part.filter(it => it.matches('.transcript, pre')))
+            .find(part => part.length > 0) ?? [];
+        code.sort((a, b) => lines(a) - lines(b));
+        const longest = code.findLast(it => lines(it) <= MAX_LINES) ?? code[0];
         const shown = longest ?? blocks.find(it => it.matches('.table-wrapper'));
-        const isText = it => it.matches('p:not(.minutes)');
+        const isText = it => it.matches('p:not(.minutes), h3');
         const isList = it => it.matches('ul, ol');
         const above = shown ? blocks.slice(0, blocks.indexOf(shown)) : blocks;
         const found = [
@@ -79,6 +83,9 @@
             shown,
         ];
         return found.filter(it => it !== undefined).map(it => {
+            if (it.matches('h3')) {
+                return Object.assign(document.createElement('p'), { textContent: it.textContent });
+            }
             const copy = it.cloneNode(true);
             copy.querySelectorAll('.buttons').forEach(buttons => buttons.remove());
             // Arrow heads are found by id, and those of the page are hidden.

@@ -92,10 +92,15 @@
             for (const [key, { fact, value }] of facts) {
                 const values = now.get(key) || [];
                 const old = before.get(key) || [];
-                fact.hidden = values.length === 0;
+                const come = values.filter(text => !old.includes(text));
+                // A value that has changed is shown once: the new one.
+                const gone = old.filter(text => !values.includes(text)).slice(come.length);
+                fact.hidden = values.length + gone.length === 0;
                 fact.classList.toggle('changed', changed.includes(key));
-                value.replaceChildren(...values.map(text =>
-                    element(old.includes(text) ? 'div' : 'strong', {}, text)));
+                value.replaceChildren(
+                    ...values.map(text => element(come.includes(text) ? 'strong' : 'div', {}, text)),
+                    ...gone.map(text => element('del', {}, text)),
+                );
             }
             boxes[1].hidden = !boxes[1].querySelector('dl > div:not([hidden])');
         }

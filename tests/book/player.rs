@@ -18,10 +18,12 @@ struct Player {
 /// Notes the arrow keys that reach the page, where mdBook turns to another chapter.
 const PAGE_KEYS: &str = "document.addEventListener('keydown', event => (window.keys ||= []).push(event.key))";
 
-/// The facts in the picture: one `label: value` a line.
+/// The facts in the picture: one `label: value` a line. Values that are struck out, since
+/// the call has ended them, are none.
 const PICTURE: &str = "Array.from(document.querySelectorAll('.trace-box dl > div')) \
-    .filter(fact => fact.checkVisibility()) \
-    .map(fact => fact.children[0].textContent + ': ' + fact.children[1].textContent)";
+    .filter(fact => fact.checkVisibility() && !fact.matches(':has(del):not(:has(dd > :not(del)))')) \
+    .map(fact => fact.children[0].textContent + ': ' \
+        + Array.from(fact.querySelectorAll('dd > :not(del)'), it => it.textContent).join(''))";
 
 impl Player {
     /// Opens the player. None if there is no browser.
@@ -63,9 +65,17 @@ impl Player {
     }
 
     fn picture(&mut self) -> Vec<String> {
-        let facts = self.browser.evaluate(PICTURE);
-        let facts = facts.as_array().cloned().unwrap_or_default();
-        facts.iter().map(|fact| fact.as_str().unwrap_or_default().to_string()).collect()
+        self.texts(PICTURE)
+    }
+
+    fn struck_out(&mut self) -> Vec<String> {
+        self.texts("Array.from(document.querySelectorAll('.trace-box del'), it => it.textContent)")
+    }
+
+    fn texts(&mut self, expression: &str) -> Vec<String> {
+        let texts = self.browser.evaluate(expression);
+        let texts = texts.as_array().cloned().unwrap_or_default();
+        texts.iter().map(|text| text.as_str().unwrap_or_default().to_string()).collect()
     }
 
     fn is_shown(&mut self, selector: &str) -> Value {
@@ -98,6 +108,8 @@ pub fn buttons_and_keys(workspace: &Path) {
     assert!(player.text(".trace-call").starts_with("child: sethostname(crate)"));
     assert!(player.picture().contains(&"host name: crate".into()));
     assert!(player.text(".trace-changes").contains("container, host name: crate"));
+    // The name before is replaced, not struck out.
+    assert_eq!(player.struck_out(), [""; 0]);
     let source = player.text(".trace-source");
     assert!(source.contains("steps/01-uts/src/lib.rs:"), "{source}");
     assert!(source.contains("nix::unistd::sethostname(hostname)"), "{source}");
@@ -106,6 +118,7 @@ pub fn buttons_and_keys(workspace: &Path) {
     player.press("End", 1);
     assert_eq!(player.count(), "7 of 7");
     assert!(!player.picture().contains(&"host name: crate".into()));
+    assert!(player.struck_out().contains(&"crate".into()));
     player.press("ArrowRight", 1);
     assert_eq!(player.count(), "7 of 7");
     player.press("ArrowLeft", 3);
