@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,6 +51,7 @@ pub fn bundle(workspace: &Workspace, dir: &Path) -> Result<()> {
         write(&stick.join("README.md"), README)?;
         write(&stick.join("packages.txt"), PACKAGES)?;
         write(&stick.join("setup.sh"), SETUP)?;
+        make_readable(stick)?;
         anstream::eprintln!("the checksums");
         write(&stick.join("SHA256SUMS"), &checksums(stick)?)?;
         Ok(())
@@ -156,6 +158,17 @@ impl Pin {
     }
 }
 
+/// Lets everybody read the stick: in some crates only the owner may, and cargo keeps that.
+fn make_readable(stick: &Path) -> Result<()> {
+    for path in checkout::files_below(stick)? {
+        let mut permissions = fs::metadata(&path)?.permissions();
+        permissions.set_mode(permissions.mode() | 0o444);
+        fs::set_permissions(&path, permissions)
+            .with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// Lists the digests of all files, as sha256sum(1) reads them.
 fn checksums(stick: &Path) -> Result<String> {
     let mut list = String::new();
@@ -189,4 +202,14 @@ fn the_pinned_root_file_systems_are_those_of_the_script() {
     };
     assert!(empty.verify(b"") && !empty.verify(b"changed"));
     assert_eq!(empty.file(), "alpine-minirootfs-3.24.2-x86_64.tar.gz");
+}
+
+#[test]
+fn everybody_may_read_the_stick() {
+    let stick = tempfile::tempdir().unwrap();
+    let file = stick.path().join("vendor/fnv/lib.rs");
+    write(&file, "").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    make_readable(stick.path()).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
 }
