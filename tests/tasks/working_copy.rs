@@ -79,7 +79,7 @@ impl WorkingCopy {
     /// Builds the learner's command, as cargo does before it starts it.
     pub fn build_workshop(&self) -> Result<()> {
         let mut cargo = self.cargo();
-        let status = cargo.args(["build", "-q", "--bin", "workshop"]).status()?;
+        let status = cargo.args(["build", "-q", "-p", "kiste-workshop"]).status()?;
         ensure!(status.success(), "the learner's command does not compile");
         Ok(())
     }

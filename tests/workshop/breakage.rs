@@ -28,13 +28,18 @@ struct Feature {
     test: String,
 }
 
+/// Whether a step is broken on purpose.
+pub fn is_broken(workspace: &Workspace) -> bool {
+    workspace.root().join(BROKEN).exists()
+}
+
 /// Refuses to copy a workspace in which a step is broken.
 ///
 /// # Errors
 /// When one is.
 pub fn refuse_broken(workspace: &Workspace) -> Result<()> {
     ensure!(
-        !workspace.root().join(BROKEN).exists(),
+        !is_broken(workspace),
         "a step is broken on purpose\nhint: `cargo workshop restore` puts it right"
     );
     Ok(())
@@ -138,8 +143,10 @@ fn edit(file: &Path, commands: &str) -> Result<String> {
 }
 
 fn keep(path: &Path, text: &str) -> Result<()> {
-    fs::create_dir_all(path.parent().context("no directory")?)?;
-    fs::write(path, text).with_context(|| path.display().to_string())
+    let directory = path.parent().context("no directory")?;
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(path, text))
+        .with_context(|| path.display().to_string())
 }
 
 #[test]

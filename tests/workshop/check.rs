@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,7 +11,7 @@ use kiste_tests::tasks::{Outcome, Sources, Task};
 use serde_json::Value;
 use test_summary::{Environment, summary};
 
-use crate::results::{self, Results};
+use crate::results;
 use crate::selection::Selection;
 use crate::workspace::Workspace;
 
@@ -35,6 +36,8 @@ pub struct Checked {
     pub tasks: Vec<Task>,
     /// Whether it was the learner's source, and no other program.
     pub is_source: bool,
+    /// The digest of the step's source.
+    pub digest: String,
     /// The numbers of the tasks whose source still has a `todo!()`.
     pub to_do: Vec<String>,
     pub verdict: Verdict,
@@ -78,14 +81,16 @@ impl<'w> Check<'w> {
         let (step, tasks) = what.tasks()?;
         let program = program.map(|path| {
             let path = workspace.path(path);
-            ensure!(path.is_file(), "{}: there is no such program", path.display());
+            let is_program =
+                path.is_file() && path.metadata()?.permissions().mode() & 0o111 != 0;
+            ensure!(is_program, "{}: there is no such program", path.display());
             Ok(path)
         });
         let (is_chapter, program) = (!what.is_task(), program.transpose()?);
         Ok(Check { workspace, step, tasks, is_chapter, program })
     }
 
-    /// Builds the step and runs the tests. The results are noted.
+    /// Builds the step and runs the tests.
     ///
     /// # Errors
     /// When cargo or the tests cannot be started.
@@ -102,11 +107,7 @@ impl<'w> Check<'w> {
         let Check { step, tasks, .. } = &self;
         let (step, tasks) = (step.clone(), tasks.clone());
         let mut checked =
-            Checked { step, tasks, is_source, to_do, verdict, others: None };
-        let mut results = Results::read(root);
-        for task in self.tasks.iter().filter(|_| is_source) {
-            results.note(&task.number, &digest, checked.is_green(task))?;
-        }
+            Checked { step, tasks, is_source, digest, to_do, verdict, others: None };
         let is_green = self.tasks.iter().all(|task| checked.is_green(task));
         if let Ok(tests) = built
             && self.is_chapter

@@ -121,8 +121,10 @@ fn run(args: Args) -> Result<bool> {
                 anstream::println!("all tasks are green");
                 return Ok(true);
             };
-            let check = Check::new(&workspace, &what, bin.as_deref())?;
-            return report::print(&workspace, &check.run()?);
+            let checked = Check::new(&workspace, &what, bin.as_deref())?.run()?;
+            let is_green = report::print(&workspace, &checked)?;
+            results::note(workspace.root(), &checked)?;
+            return Ok(is_green);
         }
         Some(Command::Hint { what }) => overview::hint(&workspace, &what)?,
         Some(Command::Solve { what }) => workspace.learner()?.solve(&what)?,

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use kiste_tests::tasks::{Chapter, Source, Sources, Task};
 
 use crate::page;
@@ -85,7 +85,7 @@ pub fn print(workspace: &Workspace) -> Result<()> {
     let legend = [
         (State::Green, "✓ green"),
         (State::ChangedSinceGreen, "~ changed since it was green"),
-        (State::Written, "? written, not checked yet"),
+        (State::Written, "? written, not green yet"),
         (State::ToDo, "· to do"),
     ];
     let legend = legend.iter().filter(|(state, _)| seen.contains(state));
@@ -133,7 +133,7 @@ fn first_not_green(steps: &[Tasks]) -> Option<(&str, &Task)> {
 pub fn hint(workspace: &Workspace, what: &Selection) -> Result<()> {
     let (step, tasks) = what.tasks()?;
     let [task] = &tasks[..] else {
-        bail!("a hint is for one task: {}.1", what);
+        bail!("a hint is for one task, as {what}.1");
     };
     print_task(workspace, &step, task)?;
     anstream::println!();
@@ -143,8 +143,6 @@ pub fn hint(workspace: &Workspace, what: &Selection) -> Result<()> {
     let path = workspace.root().join(".workshop").join(format!("hints-{what}"));
     let given = fs::read_to_string(&path).ok().and_then(|text| text.parse().ok());
     let given = (given.unwrap_or(0) + 1).min(task.hints.len());
-    fs::create_dir_all(workspace.root().join(".workshop"))?;
-    fs::write(&path, given.to_string())?;
     for (index, hint) in task.hints.iter().take(given).enumerate() {
         anstream::println!("\nhint {} of {}: {hint}", index + 1, task.hints.len());
     }
@@ -153,7 +151,9 @@ pub fn hint(workspace: &Workspace, what: &Selection) -> Result<()> {
             "\n`cargo workshop solve {what}` fills in our answer; yours is saved"
         );
     }
-    Ok(())
+    fs::create_dir_all(workspace.root().join(".workshop"))
+        .and_then(|()| fs::write(&path, given.to_string()))
+        .with_context(|| path.display().to_string())
 }
 
 fn print_task(workspace: &Workspace, step: &str, task: &Task) -> Result<()> {

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use kiste_tests::tasks::{Outcome, Source, Task, Wrong, sentence};
 
+use crate::breakage::is_broken;
 use crate::check::{Checked, Others, Verdict};
 use crate::page;
 use crate::workspace::{Workspace, place};
@@ -110,6 +111,9 @@ fn red(
     if let Some(source) = source {
         writeln!(text, "look at {}", place(&source))?;
     }
+    if checked.is_source && is_broken(workspace) {
+        writeln!(text, "a step is broken on purpose: `cargo workshop restore`")?;
+    }
     let section = page::section(&checked.step);
     writeln!(text, "more: {section}; `cargo workshop hint {number}`")?;
     Ok(text)
@@ -206,7 +210,15 @@ mod tests {
         let verdict = Verdict::Ran(Outcome { passed, failed });
         let to_do = to_do.iter().map(|number| (*number).into()).collect();
         let (step, tasks) = ("02-pid".into(), tasks.to_vec());
-        let checked = Checked { step, tasks, is_source: true, to_do, verdict, others };
+        let checked = Checked {
+            step,
+            tasks,
+            is_source: true,
+            digest: String::new(),
+            to_do,
+            verdict,
+            others,
+        };
         let (text, is_green) = text(&workspace, &checked).unwrap();
         (anstream::adapter::strip_str(&text).to_string(), is_green)
     }
@@ -272,7 +284,9 @@ mod tests {
         let verdict = Verdict::Ran(Outcome { passed: Vec::new(), failed });
         let (step, tasks) = ("01-uts".into(), vec![task.clone()]);
         let (is_source, to_do, others) = (true, Vec::new(), None);
-        let checked = Checked { step, tasks, is_source, to_do, verdict, others };
+        let digest = String::new();
+        let checked =
+            Checked { step, tasks, is_source, digest, to_do, verdict, others };
         let (text, _) = text(&Workspace::at(dir.path()), &checked).unwrap();
         assert!(text.contains("`fn set_names` does nothing yet"), "{text}");
     }
@@ -302,6 +316,7 @@ mod tests {
             step,
             tasks: tasks(),
             is_source: true,
+            digest: String::new(),
             to_do,
             verdict,
             others: None,

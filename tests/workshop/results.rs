@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use kiste_tests::checkout;
 use sha2::{Digest, Sha256};
 
+use crate::check::Checked;
+
 /// The results of earlier checks.
 pub struct Results {
     path: PathBuf,
@@ -31,15 +33,14 @@ impl Results {
         self.green.get(task).map(String::as_str)
     }
 
-    /// Notes the result of a check.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn note(&mut self, task: &str, digest: &str, is_green: bool) -> Result<()> {
+    fn note(&mut self, task: &str, digest: &str, is_green: bool) {
         match is_green {
             true => self.green.insert(task.into(), digest.into()),
             false => self.green.remove(task),
         };
+    }
+
+    fn write(&self) -> Result<()> {
         let lines =
             self.green.iter().map(|(task, digest)| format!("{task} {digest}\n"));
         let directory = self.path.parent().context("no directory")?;
@@ -47,6 +48,21 @@ impl Results {
             .and_then(|()| fs::write(&self.path, lines.collect::<String>()))
             .with_context(|| self.path.display().to_string())
     }
+}
+
+/// Notes the results of a check of the learner's source.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn note(workspace: &Path, checked: &Checked) -> Result<()> {
+    if !checked.is_source {
+        return Ok(());
+    }
+    let mut results = Results::read(workspace);
+    for task in &checked.tasks {
+        results.note(&task.number, &checked.digest, checked.is_green(task));
+    }
+    results.write()
 }
 
 /// Digests the source of a step: its answers may have changed since a check if this has.
@@ -66,9 +82,10 @@ pub fn digest(workspace: &Path, step: &str) -> Result<String> {
 fn results_are_kept_and_a_red_one_is_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let mut results = Results::read(dir.path());
-    results.note("2.4", "abc", true).unwrap();
-    results.note("2.3", "abc", true).unwrap();
-    results.note("2.3", "abd", false).unwrap();
+    results.note("2.4", "abc", true);
+    results.note("2.3", "abc", true);
+    results.note("2.3", "abd", false);
+    results.write().unwrap();
     let again = Results::read(dir.path());
     assert_eq!((again.green_for("2.4"), again.green_for("2.3")), (Some("abc"), None));
 }

@@ -59,11 +59,8 @@ impl Selection {
         let steps = Chapter::steps();
         let step = steps.iter().find(|step| step.starts_with(&prefix));
         let step = step.with_context(|| {
-            let (first, last) = (&steps[0][..2], &steps[steps.len() - 1][..2]);
-            format!(
-                "chapter {} has no tasks: chapters {first} to {last} have",
-                self.chapter
-            )
+            let last = steps.len() - 1;
+            format!("chapter {} has no tasks: chapters 0 to {last} have", self.chapter)
         })?;
         let mut tasks = Chapter::of(step).tasks;
         let numbers: Vec<_> = tasks.iter().map(|task| task.number.clone()).collect();
@@ -92,5 +89,5 @@ fn a_task_and_a_chapter_are_selected_by_number() {
     }
     let unknown = |text: &str| text.parse::<Selection>().unwrap().tasks().unwrap_err();
     assert!(unknown("2.9").to_string().ends_with("chapter 2 has 2.1, 2.2, 2.3, 2.4"));
-    assert!(unknown("9").to_string().ends_with("chapters 00 to 08 have"));
+    assert!(unknown("9").to_string().ends_with("chapters 0 to 8 have"));
 }

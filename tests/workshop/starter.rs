@@ -31,6 +31,13 @@ pub fn start(workspace: &Workspace, dir: &Path, from: u32) -> Result<()> {
 
     anstream::println!("{} is ready: {} tasks", dir.display(), tasks.len());
     anstream::println!("next: cd {}; cargo workshop", dir.display());
+    let target = workspace.root().join("target");
+    if target.is_dir() {
+        let (from, to) = (target.display(), dir.display());
+        anstream::println!(
+            "`cp -a {from} {to}` before that saves building the libraries again"
+        );
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use kiste_tests::checkout;
 use crate::check::Check;
 use crate::selection::Selection;
 use crate::workspace::Workspace;
-use crate::{overview, report};
+use crate::{overview, report, results};
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_millis(300);
@@ -32,6 +32,7 @@ pub fn watch(
         anstream::println!("\nchecking {selected}");
         let checked = Check::new(workspace, selected, program.as_deref())?.run()?;
         let is_green = report::print(workspace, &checked)?;
+        results::note(workspace.root(), &checked)?;
         // A selection is checked again, even if it is green; otherwise the next is.
         let goes_on = is_green && what.is_none();
         if !goes_on {
