@@ -1,6 +1,7 @@
 //! Prints the result of a check on about ten lines.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
@@ -105,7 +106,7 @@ fn red(
     }
     let source = Source::below(workspace.root(), number).ok();
     let source = source.filter(|_| checked.is_source);
-    for line in meaning(checked, outcome, task, source.as_ref()) {
+    for line in meaning(workspace.root(), checked, outcome, task, source.as_ref()) {
         writeln!(text, "{line}")?;
     }
     if let Some(source) = source {
@@ -121,6 +122,7 @@ fn red(
 
 /// Says why a task fails, if that is known.
 fn meaning(
+    root: &Path,
     checked: &Checked,
     outcome: &Outcome,
     task: &Task,
@@ -132,8 +134,10 @@ fn meaning(
             return vec![format!("first: task {other}, which is not written yet")];
         }
         _ if checked.to_do.contains(number) => {
-            let what =
-                format!("task {number} is not done yet: its todo!() is still there");
+            let what = format!(
+                "task {number} is not done yet: its todo!() is still there, in {}",
+                root.display()
+            );
             return vec![what];
         }
         _ => {}
@@ -264,12 +268,16 @@ mod tests {
     #[test]
     fn code_that_panics_is_named_with_its_place() {
         let task = &tasks()[1];
-        let says = "error: a bug in Kiste: panicked at steps/02-pid/src/lib.rs:37:46:\n\
-                    called `Option::unwrap()` on a `None` value";
-        let failed = [(task.tests[0].clone(), says)];
-        let (text, _) = words(from_ref(task), (&[], &failed), &[], None);
-        let place = "your code panics at steps/02-pid/src/lib.rs:37:46: see";
-        assert!(text.contains(place), "{text}");
+        for end in ["\n", "\\n"] {
+            let says = format!(
+                "error: a bug in Kiste: panicked at steps/02-pid/src/lib.rs:37:46:{end}\
+                 called `Option::unwrap()` on a `None` value"
+            );
+            let failed = [(task.tests[0].clone(), &*says)];
+            let (text, _) = words(from_ref(task), (&[], &failed), &[], None);
+            let place = "your code panics at steps/02-pid/src/lib.rs:37:46: see";
+            assert!(text.contains(place), "{text}");
+        }
     }
 
     #[test]

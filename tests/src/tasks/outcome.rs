@@ -57,7 +57,9 @@ impl Outcome {
         let at = "panicked at ";
         self.failed.iter().find_map(|(_, message)| {
             let (_, place) = message.split_once(at)?;
-            let place = place.lines().next()?.trim_end_matches(':');
+            // The line end behind it may be escaped.
+            let end = place.find(['\n', '\\']).unwrap_or(place.len());
+            let place = place[..end].trim_end_matches(':');
             place.starts_with("steps/").then_some(place)
         })
     }
