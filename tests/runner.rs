@@ -8,9 +8,10 @@ use predicates::str::contains;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use fake_workspace::FakeWorkspace;
-use test_dir::workspace;
+use test_dir::{TestDir, workspace};
 
 #[path = "runner/fake_workspace.rs"]
 mod fake_workspace;
@@ -213,7 +214,44 @@ fn a_chapters_check_is_started_as_root_and_told_its_chapter() {
         let assert = assert.stdout(contains(format!("KISTE_CHECK={chapter}")));
         let stderr = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
         assert_eq!(stderr.contains("SUDO"), needs_root, "{chapter}: {stderr}");
+        assert_eq!(stderr.contains("SANDBOX"), needs_root, "{chapter}: {stderr}");
     }
+}
+
+#[test]
+fn a_wrong_answer_of_a_check_can_neither_signal_nor_change_the_host_nor_stay() {
+    let dir = TestDir::new();
+    let answer = "#!/bin/sh
+        echo changed >\"$HOST/file\"; mkdir \"$HOST/etc\"; hostname changed
+        kill -KILL -1
+        (sleep 1; echo >\"$TMPDIR/late\") &
+        echo mine >\"$TMPDIR/mine\"
+        exit 7
+    ";
+    dir.write("target/debug/deps/02_pid-0123456789abcdef", answer);
+    dir.write("host/file", "whole");
+    dir.write("tmp here/empty", "");
+    fs::create_dir(dir.path("rootfs")).unwrap();
+
+    // A host that nobody needs, in case that the answer can do harm.
+    let mut host = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        host.args(["--user", "--map-root-user"]);
+    }
+    host.args(["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    let script = "sleep 60 & other=$!; \"$@\"; code=$?; sleep 2; \
+        kill -0 $other && echo the other process runs; hostname; exit $code";
+    host.args(["sh", "-c", script, "sh"]);
+    host.arg(workspace().join(".cargo/runner"));
+    host.arg(dir.path("target/debug/deps/02_pid-0123456789abcdef"));
+    host.envs([("HOST", dir.path("host")), ("TMPDIR", dir.path("tmp here"))]);
+    host.env("KISTE_ROOTFS", dir.path("rootfs")).env("KISTE_CHECK", "02");
+    let assert = host.env_remove("KISTE_SUDO").assert().code(7);
+    assert.stdout(contains("the other process runs").and(contains("changed").not()));
+    assert_eq!(fs::read_to_string(dir.path("host/file")).unwrap(), "whole");
+    assert!(!dir.path("host/etc").exists());
+    assert!(dir.path("tmp here/mine").exists(), "a test may write temporary files");
+    assert!(!dir.path("tmp here/late").exists(), "no process is left");
 }
 
 #[test]

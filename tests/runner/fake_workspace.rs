@@ -22,6 +22,11 @@ impl FakeWorkspace {
             "workspace/.cargo/runner",
             &fs::read_to_string(workspace().join(".cargo/runner")).unwrap(),
         );
+        // The real one makes files read-only, so it wants a mount namespace.
+        dir.write(
+            "workspace/.cargo/sandbox",
+            "#!/bin/sh\necho SANDBOX \"$@\" >&2\nexec \"$@\"\n",
+        );
         // The runner's files must belong to the caller, so the caller may write here,
         // as at home.
         dir.write(
