@@ -8,6 +8,7 @@ mod facts;
 mod injection;
 mod long;
 mod races;
+mod registers;
 mod report;
 mod scenario;
 mod trace;

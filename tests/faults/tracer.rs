@@ -22,6 +22,7 @@ use nix::unistd::Pid;
 
 use crate::calls::{Operand, numbered};
 use crate::injection::{Fault, Injection};
+use crate::registers::Registers;
 use crate::trace::{Call, Phase, Program, Trace};
 use crate::watchdog::Watchdog;
 
@@ -240,28 +241,20 @@ impl Tracer<'_> {
             self.add_process(pid, None);
         }
         let process = self.processes.get_mut(&pid).expect("it was added");
-        let Ok(mut registers) = ptrace::getregs(pid) else { return };
+        let Some(registers) = Registers::of(pid) else { return };
         if let Some(result) = process.pending_call.take() {
             if let Some(errno) = result {
-                registers.rax = -(errno as i64) as u64;
-                let _ = ptrace::setregs(pid, registers);
+                registers.fail(pid, errno);
             }
             return;
         }
         process.pending_call = Some(None);
-        let number = registers.orig_rax as i64;
+        let number = registers.number();
         let nth = process.call_counts.entry(number).or_default();
         *nth += 1;
         let known = numbered(self.program.known, number);
         let name = known.map_or(format!("call-{number}"), |known| known.name.into());
-        let arguments = [
-            registers.rdi,
-            registers.rsi,
-            registers.rdx,
-            registers.r10,
-            registers.r8,
-            registers.r9,
-        ];
+        let arguments = registers.arguments();
         let operand = known.map_or(String::new(), |known| {
             operand_text(pid, known.operand, &arguments)
         });
@@ -283,9 +276,7 @@ impl Tracer<'_> {
                 Fault::Signal => drop(kill(self.runtime, Signal::SIGTERM)),
                 Fault::Error(errno) => {
                     process.pending_call = Some(Some(*errno));
-                    // ptrace(2): a call of number -1 is not made.
-                    registers.orig_rax = u64::MAX;
-                    let _ = ptrace::setregs(pid, registers);
+                    registers.skip(pid);
                 }
             }
         }
