@@ -48,9 +48,11 @@ fn ctrl_z_stops_the_command_below_init_and_fg_continues_it() {
         Terminal::start_command(fixture.dir(), &shell.map(OsString::from));
     terminal.type_in(
         "$run run --init bash -c 'trap \"echo co\"nt\"inued\" CONT; echo re\"ad\"y
-                      until read -t 0.2 line; do :; done; echo got: $line; exit 7'\n",
+                      until IFS= read -t 0.2 line; do got+=$line; done
+                      echo got: $got$line; exit 7'\n",
     );
-    // `read -t`: a trap that comes just before the read runs at its end.
+    // `read -t`: a trap that comes just before the read runs at its end. What has been read
+    // by then is kept.
     terminal.shows("ready");
     for _ in 0..2 {
         terminal.type_in("\x1a");

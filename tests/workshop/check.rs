@@ -1,10 +1,10 @@
 //! Runs the tests of tasks.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use kiste_tests::tasks::{Outcome, Sources, Task};
@@ -179,13 +179,13 @@ impl<'w> Check<'w> {
         if std::env::var_os("KISTE_PATIENCE").is_none() {
             runner.env("KISTE_PATIENCE", PATIENCE);
         }
-        let output = runner.output().context("start .cargo/runner")?;
-        let outcome = Outcome::read(&String::from_utf8_lossy(&output.stdout));
+        let (status, output) = run_to_end(&mut runner)?;
+        let outcome = Outcome::read(&output);
         ensure!(
             !outcome.passed.is_empty() || !outcome.failed.is_empty(),
-            "no test was run: {}",
-            output.status
+            "no test was run: {status}"
         );
+        ensure!(has_ended(status), "the tests were interrupted: {status}");
         Ok(outcome)
     }
 
@@ -204,14 +204,15 @@ impl<'w> Check<'w> {
         runner
             .env("KISTE_CHECK", &self.step[..2])
             .env("KISTE_SKIP_LOG", skipped.path());
-        let output = runner.output().context("start .cargo/runner")?;
-        let outcome = Outcome::read(&String::from_utf8_lossy(&output.stdout));
+        let errors = tempfile::tempfile()?;
+        runner.stderr(errors.try_clone()?);
+        let (status, output) = run_to_end(&mut runner)?;
+        let outcome = Outcome::read(&output);
         ensure!(
-            output.status.success() || !outcome.failed.is_empty(),
-            "the other tests of step-{} end with {}:\n{}",
+            has_ended(status),
+            "the other tests of step-{} end with {status}:\n{}",
             self.step,
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
+            text_of(errors)?
         );
         let log = fs::read_to_string(skipped.path())?;
         let skipped = (!log.is_empty()).then(|| summary(&log, &Environment::here()));
@@ -232,4 +233,24 @@ impl<'w> Check<'w> {
         }
         runner
     }
+}
+
+/// Runs tests to their end, and returns what they have printed. They write into files: with
+/// a pipe, they would die with this program, and leave their containers behind.
+fn run_to_end(runner: &mut Command) -> Result<(ExitStatus, String)> {
+    let output = tempfile::tempfile()?;
+    let status = runner.stdout(output.try_clone()?).status();
+    Ok((status.context("start .cargo/runner")?, text_of(output)?))
+}
+
+/// Whether the tests came to their end: all passed, or some failed.
+fn has_ended(status: ExitStatus) -> bool {
+    matches!(status.code(), Some(0 | 101))
+}
+
+fn text_of(mut file: File) -> Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
