@@ -17,7 +17,10 @@ fn main() {
     let skipped = fs::read_to_string(&log).unwrap_or_default();
     _ = fs::remove_file(&log);
     let summary = summary(&skipped, &Environment::here());
-    let color = if skipped.is_empty() { AnsiColor::Green } else { AnsiColor::Yellow };
+    let (color, more) = match skipped.is_empty() {
+        true => (AnsiColor::Green, ""),
+        false => (AnsiColor::Yellow, "; KISTE_SKIP_LOG=FILE lists them"),
+    };
     let style = Style::new().fg_color(Some(color.into()));
-    anstream::println!("{style}{summary}{style:#}");
+    anstream::println!("{style}{summary}{more}{style:#}");
 }

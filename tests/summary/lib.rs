@@ -70,7 +70,7 @@ pub fn summary(log: &str, environment: &Environment) -> String {
     };
     let was = if seen.len() == 1 && pages == 0 { "was" } else { "were" };
     let groups = groups(&needs, environment).join(", ");
-    format!("{all} {was} not run here: {groups}; KISTE_SKIP_LOG=FILE lists them")
+    format!("{all} {was} not run here: {groups}")
 }
 
 /// `skipped: 05_cgroups told::a_limit: root: uid 1000` is the test `05_cgroups
@@ -176,8 +176,7 @@ skipped: 05_cgroups told::e: cgroup-pids: no hierarchy has it
         assert_eq!(
             summary(log, &USER),
             "5 tests were not run here: 2 need root (run cargo as root, or install sudo), \
-             1 needs cgroup-pids, 2 need tools (apt-get install uidmap umoci); \
-             KISTE_SKIP_LOG=FILE lists them"
+             1 needs cgroup-pids, 2 need tools (apt-get install uidmap umoci)"
         );
     }
 
@@ -195,7 +194,7 @@ skipped: book chapter_3: book/src/03-mount.md: ps is not installed (the package 
             "parts of 4 pages were not run here: \
              1 needs root (unset KISTE_SUDO, or run cargo as root), \
              1 needs cgroup v2 (tests/vm/steps has it), \
-             2 need tools (apt-get install procps strace); KISTE_SKIP_LOG=FILE lists them"
+             2 need tools (apt-get install procps strace)"
         );
     }
 
