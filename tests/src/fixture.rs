@@ -221,20 +221,51 @@ impl Fixture {
         leaks.extend(host::processes_at(self.dir()).into_iter().map(name));
         leaks
     }
+
+    /// Ends the processes of this test, and removes its cgroups. They are not below its
+    /// directory, so they would stay until the host restarts.
+    fn remove_leaks(&self) {
+        host::processes_of(self.dir()).into_iter().for_each(host::kill_tree);
+        crate::eventually(|| host::remove_cgroups(&self.parent).is_ok().then_some(()));
+    }
 }
 
 impl Drop for Fixture {
     fn drop(&mut self) {
         // A failed test leaves its containers behind, and nothing else would end them.
         if std::thread::panicking() {
-            host::processes_of(self.dir()).into_iter().for_each(host::kill_tree);
+            self.remove_leaks();
         }
         // The kernel removes some traces of a process only a moment after the process
         // has ended.
         let clean = crate::eventually(|| self.leaks().is_empty().then_some(()));
         if clean.is_none() && !std::thread::panicking() {
-            panic!("left on the host: {:#?}", self.leaks());
+            let leaks = self.leaks();
+            self.remove_leaks();
+            panic!("left on the host: {leaks:#?}");
         }
         host::assert_dev_null_is_a_device();
     }
+}
+
+#[test]
+fn a_failed_test_leaves_no_cgroup() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let parent = std::sync::Mutex::new(String::new());
+    let failed = std::panic::catch_unwind(|| {
+        let fixture = Fixture::of(Step::new("05-cgroups", "false"), &[]).unwrap();
+        *parent.lock().unwrap() = fixture.parent.clone();
+        for hierarchy in host::cgroup_mounts() {
+            // The mount point of the hierarchies themselves may have none.
+            let _ = fs::create_dir_all(hierarchy.join(&fixture.parent).join("below"));
+        }
+        assert!(!host::cgroups_named(&fixture.parent).is_empty());
+        panic!("it is failed");
+    });
+    assert!(failed.is_err());
+    let parent = parent.into_inner().unwrap();
+    assert!(!parent.is_empty());
+    assert_eq!(host::cgroups_named(&parent), [""; 0]);
 }

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::unistd::geteuid;
 
-pub use cgroups::{cgroup_file, cgroup_mounts, cgroup_value, cgroups_named};
+pub use cgroups::{
+    cgroup_file, cgroup_mounts, cgroup_value, cgroups_named, remove_cgroups,
+};
 pub use process_tree::{Process, process_tree};
 pub use processes::{
     assert_exits, children, is_alive, kill_tree, processes_at, processes_in,

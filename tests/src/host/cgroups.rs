@@ -1,7 +1,7 @@
 //! The cgroups of the host.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::mounts;
 
@@ -19,6 +19,26 @@ pub fn cgroup_mounts() -> Vec<PathBuf> {
 pub fn cgroups_named(name: &str) -> Vec<String> {
     let paths = cgroup_mounts().into_iter().map(|mount| mount.join(name));
     paths.filter(|path| path.exists()).map(|path| path.display().to_string()).collect()
+}
+
+/// Removes every cgroup of this name directly below the root of a hierarchy, and the
+/// cgroups in it.
+///
+/// # Errors
+/// When a process is in one of them.
+pub fn remove_cgroups(name: &str) -> io::Result<()> {
+    cgroups_named(name).iter().try_for_each(|path| remove_tree(Path::new(path)))
+}
+
+fn remove_tree(cgroup: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(cgroup)? {
+        let entry = entry?;
+        // The files of a cgroup cannot be removed, and go with it.
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(cgroup)
 }
 
 /// Returns the file with this name in a process's cgroup, in whichever hierarchy has
