@@ -292,10 +292,14 @@ fn a_run_directory_of_another_user_is_refused() {
 #[test]
 fn a_directory_that_the_user_cannot_write_to_is_named() {
     let Some(user) = without_ranges() else { return };
-    let ran =
-        user.call(["run", "--run-dir", "/kiste-nowhere", "--rootfs", "rootfs", "true"]);
-    ran.exits(125)
-        .assert_stderr_contains("/kiste-nowhere")
+    let theirs = user.dir().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o555)).unwrap();
+    let run_dir = theirs.join("nowhere");
+    let run_dir = run_dir.to_str().unwrap();
+    user.call(["run", "--run-dir", run_dir, "--rootfs", "rootfs", "true"])
+        .exits(125)
+        .assert_stderr_contains(run_dir)
         .assert_stderr_contains("EACCES");
-    assert!(!Path::new("/kiste-nowhere").exists());
+    assert!(!Path::new(run_dir).exists());
 }
