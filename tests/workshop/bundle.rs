@@ -160,7 +160,7 @@ impl Pin {
 
 /// Lets everybody read the stick: in some crates only the owner may, and cargo keeps that.
 fn make_readable(stick: &Path) -> Result<()> {
-    for path in checkout::files_below(stick)? {
+    for path in files_below(stick)? {
         let mut permissions = fs::metadata(&path)?.permissions();
         permissions.set_mode(permissions.mode() | 0o444);
         fs::set_permissions(&path, permissions)
@@ -169,14 +169,30 @@ fn make_readable(stick: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lists the digests of all files, as sha256sum(1) reads them.
+/// Lists the digests of all files, as sha256sum(1) reads them. The set-up copies no
+/// others.
 fn checksums(stick: &Path) -> Result<String> {
     let mut list = String::new();
-    for path in checkout::files_below(stick)? {
+    for path in files_below(stick)? {
         let name = path.strip_prefix(stick)?.display();
         writeln!(list, "{}  {name}", hex(&Sha256::digest(fs::read(&path)?)))?;
     }
     Ok(list)
+}
+
+/// Lists all files. A crate may have a directory `target`, which
+/// [`checkout::files_below`] leaves out.
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => files.extend(files_below(&entry.path())?),
+            false => files.push(entry.path()),
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -212,4 +228,94 @@ fn everybody_may_read_the_stick() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     make_readable(stick.path()).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
+}
+
+#[cfg(test)]
+mod set_up {
+    use super::*;
+
+    /// A small stick, and a laptop whose cargo and sudo do nothing.
+    struct Room(tempfile::TempDir);
+
+    impl Room {
+        fn new() -> Self {
+            let room = Room(tempfile::tempdir().unwrap());
+            for (name, script) in
+                [("cargo", "echo cargo 1.95.0"), ("cc", ""), ("sudo", "")]
+            {
+                room.program(&format!("programs/{name}"), script);
+            }
+            room.program("stick/kiste/rootfs-fetch.sh", "");
+            for (file, text) in [
+                ("setup.sh", SETUP),
+                ("packages.txt", PACKAGES),
+                (".cargo/config.toml", CARGO_CONFIG),
+                ("vendor/cc/src/target/it.rs", "a module"),
+            ] {
+                write(&room.path("stick").join(file), text).unwrap();
+            }
+            let list = checksums(&room.path("stick")).unwrap();
+            write(&room.path("stick/SHA256SUMS"), &list).unwrap();
+            fs::create_dir(room.path("home")).unwrap();
+            room
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn program(&self, name: &str, script: &str) {
+            write(&self.path(name), &format!("#!/bin/sh\n{script}\n")).unwrap();
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(self.path(name), mode).unwrap();
+        }
+
+        /// Sets the laptop up, and returns what it says.
+        fn set_up(&self) -> (bool, String) {
+            let path = std::env::var("PATH").unwrap();
+            let output = Command::new("sh")
+                .arg(self.path("stick/setup.sh"))
+                .arg(self.path("home/my course"))
+                .env("PATH", format!("{}:{path}", self.path("programs").display()))
+                .output()
+                .unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            (output.status.success(), String::from_utf8(said).unwrap())
+        }
+    }
+
+    #[test]
+    fn the_files_of_the_list_are_copied_and_no_others() {
+        let room = Room::new();
+        write(&room.path("stick/System Volume Information/it"), "").unwrap();
+        write(&room.path("stick/kiste/.cargo/config.toml"), "[build]").unwrap();
+        let (is_ready, said) = room.set_up();
+        assert!(is_ready, "{said}");
+        let course = room.path("home/my course");
+        assert!(course.join("vendor/cc/src/target/it.rs").exists());
+        assert!(!course.join("System Volume Information").exists());
+        assert!(!course.join("kiste/.cargo").exists());
+    }
+
+    #[test]
+    fn a_damaged_stick_is_refused_and_nothing_is_left() {
+        let list =
+            |room: &Room| fs::read_to_string(room.path("stick/SHA256SUMS")).unwrap();
+        let damages: [&dyn Fn(&Room); 4] = [
+            &|room| write(&room.path("stick/.cargo/config.toml"), "[build]").unwrap(),
+            &|room| write(&room.path("stick/vendor/cc/src/target/it.rs"), "").unwrap(),
+            &|room| fs::remove_file(room.path("stick/packages.txt")).unwrap(),
+            &|room| {
+                let list = list(room).replacen(|it: char| it.is_ascii_digit(), "x", 1);
+                write(&room.path("stick/SHA256SUMS"), &list).unwrap();
+            },
+        ];
+        for (number, damage) in damages.iter().enumerate() {
+            let room = Room::new();
+            damage(&room);
+            let (is_ready, said) = room.set_up();
+            assert!(!is_ready && said.contains("hint: "), "{number}: {said}");
+            assert_eq!(fs::read_dir(room.path("home")).unwrap().count(), 0, "{number}");
+        }
+    }
 }

@@ -25,13 +25,21 @@ newest=$(printf '%s\n1.95.0\n' "$version" | sort -V | tail -n 1)
 [ "$newest" = "$version" ] || die "this is Rust $version, and 1.95 is needed" "rustup update"
 command -v cc >/dev/null || die "there is no C linker" "as root: $(packages)"
 
-echo "checking the files of the stick"
-(cd "$stick" && sha256sum --check --quiet SHA256SUMS) || die "the stick is damaged" "copy it again"
-
 echo "copying the course to $dir"
-mkdir -p "$dir"
-dir=$(CDPATH='' cd -- "$dir" && pwd -P)
-(cd "$stick" && tar -cf - .) | tar -C "$dir" -xf -
+mkdir -p "$(dirname -- "$dir")"
+dir=$(CDPATH='' cd -- "$(dirname -- "$dir")" && pwd -P)/$(basename -- "$dir")
+new=$(mktemp -d "$dir.XXXXXX")
+trap 'rm -rf "$new"' EXIT
+trap 'exit 130' INT HUP TERM
+# Only the files that are on the list: other systems leave files of their own on a stick. The copy is checked, and
+# gets its name when it is whole.
+cut -c 67- "$stick/SHA256SUMS" |
+    tar -C "$stick" -cf - SHA256SUMS --verbatim-files-from -T - | tar -C "$new" -xf - ||
+    die "the stick cannot be copied" "is the disk full?"
+(cd "$new" && sha256sum --check --quiet --strict SHA256SUMS) || die "the stick is damaged" "copy it again"
+chmod 755 "$new"
+mv -T "$new" "$dir"
+trap - EXIT INT HUP TERM
 
 alpine=$(cd "$dir" && find . -maxdepth 1 -name "alpine-minirootfs-*-$(uname -m).tar.gz" | sort -V | tail -n 1)
 if [ "$alpine" ]; then
