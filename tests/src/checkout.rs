@@ -18,7 +18,8 @@ fn files_of(root: &Path, paths: &[&str]) -> Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
     let output = git
         .current_dir(root)
-        .args(["ls-files", "-co", "--exclude-standard", "--"])
+        // Without -z, git quotes names that are not plain ASCII.
+        .args(["ls-files", "-z", "-co", "--exclude-standard", "--"])
         .args(paths)
         .output()?;
     if !output.status.success() {
@@ -26,7 +27,7 @@ fn files_of(root: &Path, paths: &[&str]) -> Result<Vec<PathBuf>> {
     }
     let text = String::from_utf8(output.stdout).map_err(Error::other)?;
     Ok(text
-        .lines()
+        .split_terminator('\0')
         .map(PathBuf::from)
         .filter(|file| root.join(file).is_file())
         .collect())
@@ -88,11 +89,12 @@ pub fn copy_changed(file: &Path, target: &Path) -> Result<()> {
 /// # Errors
 /// When the file cannot be written.
 pub fn replace(file: &Path, text: &str) -> Result<()> {
+    let permissions = fs::metadata(file)?.permissions();
     let new = file.with_added_extension("new");
-    fs::write(&new, text)?;
-    let renamed = fs::set_permissions(&new, fs::metadata(file)?.permissions())
+    let replaced = fs::write(&new, text)
+        .and_then(|()| fs::set_permissions(&new, permissions))
         .and_then(|()| fs::rename(&new, file));
-    renamed.inspect_err(|_| _ = fs::remove_file(&new))
+    replaced.inspect_err(|_| _ = fs::remove_file(&new))
 }
 
 /// Lists the files below a directory in the order of their names, without build output.
@@ -111,4 +113,27 @@ pub fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+#[test]
+fn a_file_is_listed_whatever_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let git = Command::new("git").arg("init").arg("-q").arg(dir.path()).status();
+    assert!(git.unwrap().success());
+    for name in ["plain", "übung.rs", "two\nlines"] {
+        fs::write(dir.path().join(name), "").unwrap();
+    }
+    assert_eq!(all_files(dir.path()).unwrap().len(), 3);
+}
+
+#[test]
+fn a_text_that_does_not_fit_leaves_the_file_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("main.rs");
+    fs::write(&file, "whole").unwrap();
+    // The device is always full, as a disk may be.
+    std::os::unix::fs::symlink("/dev/full", dir.path().join("main.rs.new")).unwrap();
+    assert!(replace(&file, "another").is_err());
+    assert_eq!(fs::read_to_string(&file).unwrap(), "whole");
+    assert_eq!(files_below(dir.path()).unwrap(), [file]);
 }

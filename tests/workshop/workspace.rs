@@ -3,11 +3,13 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use kiste_tests::tasks::{Source, Sources, Task};
 use kiste_tests::{checkout, rootfs};
+use rustix::fs::{Mode, OFlags};
 use similar::TextDiff;
 
 use crate::selection::Selection;
@@ -69,8 +71,11 @@ impl Workspace {
         fill: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<PathBuf> {
         let dir = self.called_from.join(dir);
-        let is_free = fs::read_dir(&dir)
-            .map_or(!dir.exists(), |mut files| files.next().is_none());
+        // A link is not replaced, whatever it leads to.
+        let is_free = fs::symlink_metadata(&dir).map_or(true, |there| {
+            let mut files = fs::read_dir(&dir).into_iter().flatten();
+            there.is_dir() && files.next().is_none()
+        });
         ensure!(is_free, "{} exists and is not an empty directory", dir.display());
         let parent = dir.parent().context("the root directory is no place for it")?;
         ensure!(parent.is_dir(), "{} is no directory", parent.display());
@@ -123,7 +128,17 @@ impl Unfinished {
                 path.display()
             );
         }
-        let lock = File::open(&path)?;
+        // It is emptied, so it must be no link to another directory; and what another
+        // user may change is no workspace.
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let lock = rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty())
+            .map(File::from)
+            .with_context(|| format!("{} is in the way", path.display()))?;
+        ensure!(
+            lock.metadata()?.uid() == rustix::process::geteuid().as_raw(),
+            "{} is another user's",
+            path.display()
+        );
         lock.try_lock().with_context(|| {
             format!("another process is making it: {}", path.display())
         })?;
@@ -297,6 +312,8 @@ pub fn place(source: &Source) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
     use super::*;
     use crate::starter::{fill, tasks_from};
 
@@ -349,6 +366,31 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         let taken = workspace.make_directory(new, |_| Ok(())).unwrap_err();
         assert!(taken.to_string().ends_with("is not an empty directory"), "{taken}");
+    }
+
+    #[test]
+    fn a_link_in_the_way_and_the_files_to_which_it_leads_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(dir.path());
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("theirs")).unwrap();
+        fs::write(path("theirs/letter"), "").unwrap();
+        symlink(path("theirs"), path(".mine.unfinished")).unwrap();
+        let make = |name: &str| {
+            let made = workspace.make_directory(Path::new(name), |_| Ok(()));
+            made.unwrap_err().to_string()
+        };
+        assert!(make("mine").ends_with(".mine.unfinished is in the way"));
+        assert!(path("theirs/letter").exists());
+        for (link, to) in [("full", "theirs"), ("dangling", "nowhere")] {
+            symlink(path(to), path(link)).unwrap();
+            assert!(make(link).ends_with("is not an empty directory"));
+        }
+        if rustix::process::geteuid().is_root() {
+            fs::create_dir(path(".ours.unfinished")).unwrap();
+            chown(path(".ours.unfinished"), Some(65534), None).unwrap();
+            assert!(make("ours").ends_with("is another user's"));
+        }
     }
 
     #[test]
