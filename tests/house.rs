@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kiste_tests::checkout;
+use kiste_course::checkout;
 
 #[path = "house/comments.rs"]
 mod comments;

@@ -36,6 +36,8 @@ struct Target {
 
 /// The library that the tests of all steps share.
 const TEST_KIT: &str = "kiste-tests";
+/// The library of the course's own programs, in `tests/course`.
+const COURSE: &str = "kiste-course";
 /// The benchmark, in `tests/bench`.
 const BENCH: &str = "kiste-bench";
 /// The preprocessor of the book.
@@ -66,7 +68,9 @@ fn every_step_depends_on_lower_steps_only_and_is_named_like_its_chapter() {
 fn problems(metadata: &Metadata, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
     let mut wrong = Vec::new();
     for package in &metadata.packages {
-        if [TEST_KIT, BENCH, BOOK, SUMMARY, WORKSHOP].contains(&package.name.as_str()) {
+        if [TEST_KIT, COURSE, BENCH, BOOK, SUMMARY, WORKSHOP]
+            .contains(&package.name.as_str())
+        {
             wrong.extend(dependencies_of_tests(package));
             continue;
         }

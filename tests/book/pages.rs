@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kiste_tests::checkout::files_below;
+use kiste_course::checkout::files_below;
 
 /// The last chapter of Part I.
 const LAST_WITH_TASKS: u32 = 8;

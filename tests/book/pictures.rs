@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use kiste_tests::checkout::files_below;
+use kiste_course::checkout::files_below;
 
 use super::pages::Book;
 

@@ -9,8 +9,8 @@
 
 use std::path::{Path, PathBuf};
 
-use kiste_tests::tasks::page::{self, Asked};
-use kiste_tests::tasks::{Chapter, Source, Task};
+use kiste_course::tasks::page::{self, Asked};
+use kiste_course::tasks::{Chapter, Source, Task};
 
 use super::markdown;
 use super::pages::{Book, Page};
@@ -215,7 +215,7 @@ fn every_task_has_wrong_answers() {
 
 /// Returns the chapters with tasks, each with its step and its table.
 fn tables() -> Vec<(Page, String, Vec<Task>)> {
-    let book = Book::open(&kiste_tests::rootfs::workspace()).unwrap();
+    let book = Book::open(&kiste_course::workspace()).unwrap();
     let table = |page: &Page| {
         let step = page.path.file_stem().unwrap().to_str().unwrap().to_string();
         (page.clone(), step.clone(), Chapter::of(&step).tasks)

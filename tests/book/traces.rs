@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kiste_book::trace::{self, Call, DIR, Trace};
-use kiste_tests::checkout::files_below;
+use kiste_course::checkout::files_below;
 use kiste_tests::{Fixture, Ran, Step, User, World};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use kiste_tests::checkout;
+use kiste_course::checkout;
 
 /// A file of a step's `src`.
 pub struct Source {

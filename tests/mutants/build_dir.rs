@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
-use kiste_tests::checkout;
+use kiste_course::checkout;
 use serde_json::Value;
 
 use crate::mutant::Mutant;

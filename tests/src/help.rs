@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::{Fixture, Ran, Step, rootfs};
+use crate::{Fixture, Ran, Step};
 
 /// The rows of a screen, on which the output of `-h` must fit.
 const ROWS: usize = 31;
@@ -45,7 +45,7 @@ pub fn assert_help_of_verbs_is_as_recorded(step: &Step, verbs: &[&str]) {
 
 #[track_caller]
 fn assert_recorded(step: &Step, name: &str, help: String) {
-    let recorded = rootfs::workspace().join("tests/snapshots");
+    let recorded = kiste_course::workspace().join("tests/snapshots");
     let name = format!("{}-{name}", step.name());
     insta::with_settings!({
         snapshot_path => &recorded, prepend_module_to_snapshot => false, omit_expression => true,
@@ -64,7 +64,7 @@ fn help(step: &Step, arguments: &[&str]) -> String {
 /// page.
 fn chapter(step: &Step) -> String {
     let path = format!("book/src/{}.md", step.name());
-    let page = fs::read_to_string(rootfs::workspace().join(&path)).unwrap();
+    let page = fs::read_to_string(kiste_course::workspace().join(&path)).unwrap();
     let title = page.lines().next().and_then(|line| line.strip_prefix("# ")).unwrap();
     format!("Chapter {}: {path}", title.replacen(". ", ", ", 1))
 }

@@ -18,7 +18,6 @@
 
 pub mod archive;
 mod by_hand;
-pub mod checkout;
 mod distribution;
 pub mod exchange;
 pub mod explain;

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kiste_course::checkout::copy_tree;
+
 use crate::host;
 
 /// Returns the root file system that `rootfs-fetch.sh` has made, in $KISTE_ROOTFS or in
@@ -11,7 +13,7 @@ use crate::host;
 pub fn original() -> PathBuf {
     let fetched = std::env::var_os("KISTE_ROOTFS")
         .map(PathBuf::from)
-        .unwrap_or_else(|| workspace().join("rootfs"));
+        .unwrap_or_else(|| kiste_course::workspace().join("rootfs"));
     assert!(
         fetched.is_dir(),
         "{}: no root file system; ./rootfs-fetch.sh makes one",
@@ -33,24 +35,10 @@ pub fn has_program(name: &str) -> bool {
     found
 }
 
-/// Returns the root directory of the workspace.
-pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ is in the workspace")
-        .into()
-}
-
-/// Copies a tree: directories, files with their modes, and links. A child process does
-/// it, for the reason given at [`host::copy_program`].
+/// Copies a root file system.
 pub fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("make a directory of the copy");
-    let copied = Command::new("cp")
-        .args(["-RP", "--preserve=mode"])
-        .arg(from.join("."))
-        .arg(to)
-        .status();
-    assert!(copied.expect("run cp").success(), "copy {}", from.display());
+    copy_tree(from, to)
+        .unwrap_or_else(|error| panic!("copy {}: {error}", from.display()));
 }
 
 /// Copies a host program to `/name` of a root file system. Its libraries get the paths

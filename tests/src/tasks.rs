@@ -1,113 +1,14 @@
-//! The tasks of the book's chapters: the tests that check each, and wrong answers that
-//! these tests must detect. They are listed in `tests/tasks/NN-name.toml`.
+//! The tests that check the tasks of the book's chapters.
 //!
 //! `KISTE_CHECK=05` is set by `cargo workshop check` in chapter 5. Then a test that
 //! checks a task of that chapter must not be skipped.
 
-mod outcome;
-pub mod page;
-mod source;
-
 use std::cell::Cell;
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
-use serde::Deserialize;
+use kiste_course::tasks::Chapter;
 
-pub use outcome::{Outcome, sentence};
-pub use source::{Source, Sources};
-
-use crate::{Step, rootfs};
-
-/// The tasks of a chapter.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Chapter {
-    /// The tasks, in the chapter's order.
-    #[serde(rename = "task")]
-    pub tasks: Vec<Task>,
-}
-
-/// A task of a chapter.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Task {
-    /// Its number in the chapter: `2.4`.
-    pub number: String,
-    /// The tests that check it, as `--list` prints them.
-    pub tests: Vec<String>,
-    /// How long it takes a learner who has read the chapter up to it.
-    pub minutes: u32,
-    /// The functions and values that the answer is made of.
-    pub tools: Vec<Tool>,
-    /// Hints, of which each says more than the one before: at most three.
-    pub hints: Vec<String>,
-    /// The check of `doctor` without which these tests cannot run: `cgroup-v2`.
-    pub needs: Option<String>,
-    /// Answers that look right.
-    #[serde(default)]
-    pub wrong: Vec<Wrong>,
-}
-
-/// Something that the answer to a task uses.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tool {
-    /// How it is written: `child.forward(&received)`.
-    pub name: String,
-    /// Its effect or value.
-    pub does: String,
-}
-
-/// An answer that looks right, as an edit of the right one.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Wrong {
-    /// Its name.
-    pub name: String,
-    /// The reason why it is wrong: the sentence that helps a learner who has it.
-    pub because: String,
-    /// The tests that fail by it: all tests of the task, if none is named.
-    #[serde(default)]
-    pub fails: Vec<String>,
-    /// A text in the output of these tests, where another wrong answer fails the same.
-    pub output: Option<String>,
-    /// A text that stands once in the task's function, or else once in its file.
-    pub from: String,
-    /// The text that stands there in the wrong answer.
-    pub to: String,
-    /// How many runs must detect it, where a single run might not.
-    #[serde(default = "once")]
-    pub times: u32,
-}
-
-fn once() -> u32 {
-    1
-}
-
-impl Chapter {
-    /// Returns the tasks of a step: `02-pid`.
-    pub fn of(step: &str) -> Self {
-        let path = rootfs::workspace().join(format!("tests/tasks/{step}.toml"));
-        let text = fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        toml::from_str(&text)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    }
-
-    /// Returns the steps that have tasks, in order: `["00-exec", "01-uts", …]`.
-    pub fn steps() -> Vec<String> {
-        let files = fs::read_dir(rootfs::workspace().join("tests/tasks")).unwrap();
-        let paths = files.map(|file| PathBuf::from(file.unwrap().file_name()));
-        let tables =
-            paths.filter(|path| path.extension().is_some_and(|it| it == "toml"));
-        let mut steps: Vec<_> =
-            tables.map(|path| path.with_extension("").display().to_string()).collect();
-        steps.sort();
-        steps
-    }
-}
+use crate::Step;
 
 thread_local! {
     static IN_ADDITION: Cell<bool> = const { Cell::new(false) };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kiste_tests::host::package_of;
+use kiste_course::programs::package_of;
 
 /// The facts on which the advice depends.
 pub struct Environment {
@@ -27,10 +27,10 @@ impl Environment {
     pub fn here() -> Self {
         let sudo = match std::env::var("KISTE_SUDO").as_deref() {
             Ok("never") => Sudo::TurnedOff,
-            _ if kiste_tests::host::has("sudo") => Sudo::Installed,
+            _ if kiste_course::programs::has("sudo") => Sudo::Installed,
             _ => Sudo::Missing,
         };
-        Environment { is_root: nix::unistd::geteuid().is_root(), sudo }
+        Environment { is_root: rustix::process::geteuid().is_root(), sudo }
     }
 }
 

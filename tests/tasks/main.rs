@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use kiste_tests::tasks::{Chapter, Task};
+use kiste_course::tasks::{Chapter, Task};
 
 use sandbox::Sandbox;
 use table::{Judgement, Row};

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use kiste_tests::tasks::Task;
+use kiste_course::tasks::Task;
 use kiste_tests::{host, rootfs};
 use tempfile::TempDir;
 

@@ -1,6 +1,6 @@
 //! The results of the trials, one line for each.
 
-use kiste_tests::tasks::Task;
+use kiste_course::tasks::Task;
 
 /// The result of a trial.
 pub enum Judgement {

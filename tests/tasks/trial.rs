@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use kiste_tests::tasks::{Outcome, Source, Task, Wrong};
+use kiste_course::tasks::{Outcome, Source, Task, Wrong};
 
 use crate::sandbox::Sandbox;
 use crate::table::Judgement;

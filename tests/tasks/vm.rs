@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use kiste_course::tasks::Task;
 use kiste_tests::rootfs;
-use kiste_tests::tasks::Task;
 
 use crate::table::{Judgement, Row};
 use crate::trial::{Answer, Trial};

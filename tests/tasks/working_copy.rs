@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use kiste_tests::checkout;
+use kiste_course::checkout;
 use serde_json::Value;
 
 /// The copy. Only one run at a time may use it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use kiste_tests::checkout;
+use kiste_course::checkout;
 use similar::TextDiff;
 
 use crate::workspace::Workspace;
@@ -154,7 +154,7 @@ fn each_chapter_of_part_1_is_broken_and_restored() {
     use crate::starter::fill;
 
     let dir = tempfile::tempdir().unwrap();
-    fill(&kiste_tests::rootfs::workspace(), dir.path(), &[]).unwrap();
+    fill(&kiste_course::workspace(), dir.path(), &[]).unwrap();
     let workspace = Workspace::at(dir.path());
     let page = fs::read_to_string(dir.path().join("book/src/break.md")).unwrap();
     for chapter in 0..=LAST_CHAPTER {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use kiste_tests::checkout;
+use kiste_course::checkout;
 use sha2::{Digest, Sha256, Sha512};
 
 use crate::breakage::refuse_broken;
@@ -206,8 +206,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 #[test]
 fn the_pinned_root_file_systems_are_those_of_the_script() {
-    let script =
-        fs::read_to_string(kiste_tests::rootfs::workspace().join("rootfs-fetch.sh"));
+    let script = fs::read_to_string(kiste_course::workspace().join("rootfs-fetch.sh"));
     let pins = pins(&script.unwrap());
     let machines: Vec<_> = pins.iter().map(|pin| &*pin.machine).collect();
     assert!(machines.contains(&"x86_64") && machines.contains(&"aarch64"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use kiste_tests::tasks::{Outcome, Sources, Task};
+use kiste_course::tasks::{Outcome, Sources, Task};
 use serde_json::Value;
 use test_summary::{Environment, summary};
 

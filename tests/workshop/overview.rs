@@ -4,7 +4,7 @@ use std::fs;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, anyhow, bail};
-use kiste_tests::tasks::{Chapter, Source, Sources, Task};
+use kiste_course::tasks::{Chapter, Source, Sources, Task};
 
 use crate::page;
 use crate::results::{self, Results};

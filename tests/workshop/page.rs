@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use kiste_tests::tasks::page;
+use kiste_course::tasks::page;
 
 /// Returns what a chapter asks for: the text after ``**Task 2.4** — `file`, `fn name`:``.
 ///

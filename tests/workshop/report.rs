@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
-use kiste_tests::tasks::{Outcome, Source, Task, Wrong, sentence};
+use kiste_course::tasks::{Outcome, Source, Task, Wrong, sentence};
 
 use crate::breakage::is_broken;
 use crate::check::{Checked, Others, Verdict};
@@ -195,8 +195,7 @@ fn of_others(step: &str, others: &Others) -> Result<(String, bool)> {
 mod tests {
     use std::slice::from_ref;
 
-    use kiste_tests::rootfs;
-    use kiste_tests::tasks::Chapter;
+    use kiste_course::tasks::Chapter;
 
     use super::*;
 
@@ -208,7 +207,7 @@ mod tests {
         to_do: &[&str],
         others: Option<Others>,
     ) -> (String, bool) {
-        let workspace = Workspace::at(&rootfs::workspace());
+        let workspace = Workspace::at(&kiste_course::workspace());
         let failed = failed.iter().map(|(test, says)| (test.clone(), (*says).into()));
         let (passed, failed) = (passed.to_vec(), failed.collect());
         let verdict = Verdict::Ran(Outcome { passed, failed });
@@ -283,7 +282,7 @@ mod tests {
     #[test]
     fn an_answer_that_only_returns_is_said_to_do_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        crate::starter::fill(&rootfs::workspace(), dir.path(), &[]).unwrap();
+        crate::starter::fill(&kiste_course::workspace(), dir.path(), &[]).unwrap();
         let task = &Chapter::of("01-uts").tasks[2];
         let source = Source::below(dir.path(), "1.3").unwrap();
         let file = dir.path().join(&source.file);
@@ -329,7 +328,7 @@ mod tests {
             verdict,
             others: None,
         };
-        let workspace = Workspace::at(&rootfs::workspace());
+        let workspace = Workspace::at(&kiste_course::workspace());
         let (text, is_green) = text(&workspace, &checked).unwrap();
         assert!(text.ends_with("it does not compile: errors: 3\n") && !is_green);
         assert_eq!(text.lines().count(), 2 * LINES + 1);

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use kiste_tests::checkout;
+use kiste_course::checkout;
 use sha2::{Digest, Sha256};
 
 use crate::check::Checked;

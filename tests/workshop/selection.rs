@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use kiste_tests::tasks::{Chapter, Task};
+use kiste_course::tasks::{Chapter, Task};
 
 /// `2.4`, or `2` and `02` for all tasks of chapter 2.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use kiste_tests::tasks::{Chapter, Task};
-use kiste_tests::{checkout, rootfs};
+use kiste_course::checkout;
+use kiste_course::tasks::{Chapter, Task};
 
 use crate::breakage::refuse_broken;
 use crate::workspace::{SOLUTION, Workspace, cut};
@@ -52,7 +52,8 @@ pub(crate) fn fill(workspace: &Path, copy: &Path, tasks: &[Task]) -> Result<()> 
         }
     }
     if workspace.join("rootfs").is_dir() {
-        rootfs::copy(&workspace.join("rootfs"), &copy.join("rootfs"));
+        checkout::copy_tree(&workspace.join("rootfs"), &copy.join("rootfs"))
+            .context("rootfs")?;
     }
     cut(copy, tasks)?;
     // A function that is not written yet uses neither its arguments nor other functions.

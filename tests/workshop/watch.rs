@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use kiste_tests::checkout;
+use kiste_course::checkout;
 
 use crate::check::Check;
 use crate::selection::Selection;

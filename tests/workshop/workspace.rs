@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use kiste_tests::tasks::{Source, Sources, Task};
-use kiste_tests::{checkout, rootfs};
+use kiste_course::checkout;
+use kiste_course::tasks::{Source, Sources, Task};
 use rustix::fs::{Mode, OFlags};
 use similar::TextDiff;
 
@@ -35,7 +35,7 @@ impl Workspace {
     /// # Errors
     /// When it has been moved away since it was built.
     pub fn open() -> Result<Self> {
-        let (root, called_from) = (rootfs::workspace(), std::env::current_dir()?);
+        let (root, called_from) = (kiste_course::workspace(), std::env::current_dir()?);
         std::env::set_current_dir(&root).with_context(|| {
             format!("{}: the workspace of this program is gone", root.display())
         })?;
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn every_task_is_cut_out_and_filled_in_again() {
-        let (dir, complete) = (tempfile::tempdir().unwrap(), rootfs::workspace());
+        let (dir, complete) = (tempfile::tempdir().unwrap(), kiste_course::workspace());
         let (root, tasks) = (dir.path(), tasks_from(0).unwrap());
         fill(&complete, root, &tasks).unwrap();
         for task in &tasks {
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn the_chapters_before_the_first_are_complete() {
         let dir = tempfile::tempdir().unwrap();
-        fill(&rootfs::workspace(), dir.path(), &tasks_from(5).unwrap()).unwrap();
+        fill(&kiste_course::workspace(), dir.path(), &tasks_from(5).unwrap()).unwrap();
         let number = |number: &str| Source::below(dir.path(), number).unwrap();
         assert!(!number("4.4").is_to_do());
         assert!(number("5.1").is_to_do());
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_saved_before_it_is_replaced() {
-        let (dir, complete) = (tempfile::tempdir().unwrap(), rootfs::workspace());
+        let (dir, complete) = (tempfile::tempdir().unwrap(), kiste_course::workspace());
         let root = dir.path();
         fill(&complete, root, &tasks_from(2).unwrap()).unwrap();
         let (_, tasks) = "2.4".parse::<Selection>().unwrap().tasks().unwrap();

@@ -84,6 +84,23 @@ pub fn copy_changed(file: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Copies a tree: directories, files with their modes, and links. A child process does
+/// it: while this process has a program open for writing, a child forked by another
+/// thread has it open as well, and then execve fails with ETXTBSY.
+///
+/// # Errors
+/// When the copy cannot be made, or cp(1) fails.
+pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    let mut cp = Command::new("cp");
+    cp.args(["-RP", "--preserve=mode"]).arg(from.join(".")).arg(to);
+    let status = cp.status()?;
+    if !status.success() {
+        return Err(Error::other(format!("cp fails: {status}")));
+    }
+    Ok(())
+}
+
 /// Replaces the text of a file, which is there at any time: before or after the change.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::{Task, Wrong};
-use crate::{checkout, rootfs};
+use crate::{checkout, workspace};
 
 /// The file of a step in which a task's function is.
 pub struct Source {
@@ -75,7 +75,7 @@ impl Source {
     /// # Errors
     /// As [`Sources::below`] and [`Sources::find`].
     pub fn of(task: &Task) -> Result<Self, String> {
-        Source::below(&rootfs::workspace(), &task.number)
+        Source::below(&workspace(), &task.number)
     }
 
     /// Finds the function of a task below another directory than the workspace.
