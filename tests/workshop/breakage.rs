@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kiste_course::checkout;
 use similar::TextDiff;
 
+use crate::files;
 use crate::workspace::Workspace;
 
 /// The directory in which the source is kept as it was before, and after.
@@ -63,10 +64,9 @@ pub fn break_chapter(workspace: &Workspace, chapter: u32) -> Result<()> {
         feature.file.display(),
         feature.name
     );
-    keep(&kept.join("before").join(&feature.file), &before)?;
-    keep(&kept.join("after").join(&feature.file), &after)?;
-    checkout::replace(&root.join(&feature.file), &after)
-        .with_context(|| feature.file.display().to_string())?;
+    files::write(&kept.join("before").join(&feature.file), &before)?;
+    files::write(&kept.join("after").join(&feature.file), &after)?;
+    files::replace(&root.join(&feature.file), &after)?;
     anstream::println!("{} is broken: without {}\n", feature.step, feature.name);
     anstream::println!(
         "{}",
@@ -105,8 +105,7 @@ pub fn restore(workspace: &Workspace) -> Result<()> {
                 path.display()
             );
         }
-        checkout::replace(&root.join(file), &fs::read_to_string(&path)?)
-            .with_context(|| file.display().to_string())?;
+        files::replace(&root.join(file), &fs::read_to_string(&path)?)?;
         anstream::println!("{} is whole again", file.display());
     }
     fs::remove_dir_all(&kept).with_context(|| kept.display().to_string())
@@ -140,13 +139,6 @@ fn edit(file: &Path, commands: &str) -> Result<String> {
         Command::new("sed").arg(commands).arg(file).output().context("run sed")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
-}
-
-fn keep(path: &Path, text: &str) -> Result<()> {
-    let directory = path.parent().context("no directory")?;
-    fs::create_dir_all(directory)
-        .and_then(|()| fs::write(path, text))
-        .with_context(|| path.display().to_string())
 }
 
 #[test]

@@ -11,6 +11,7 @@ use kiste_course::checkout;
 use sha2::{Digest, Sha256, Sha512};
 
 use crate::breakage::refuse_broken;
+use crate::files::write;
 use crate::workspace::Workspace;
 
 const SETUP: &str = include_str!("stick/setup.sh");
@@ -197,11 +198,6 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::create_dir_all(path.parent().context("no directory")?)?;
-    fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 #[test]

@@ -5,12 +5,15 @@
 mod breakage;
 mod bundle;
 mod check;
+mod files;
+mod learner;
 mod overview;
 mod page;
 mod report;
 mod results;
 mod selection;
 mod starter;
+mod unfinished;
 mod watch;
 mod workspace;
 

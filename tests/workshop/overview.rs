@@ -3,13 +3,14 @@
 use std::fs;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use kiste_course::tasks::{Chapter, Source, Sources, Task};
 
+use crate::files;
 use crate::page;
 use crate::results::{self, Results};
 use crate::selection::Selection;
-use crate::workspace::{Workspace, place};
+use crate::workspace::Workspace;
 
 const BOLD: Style = Style::new().bold();
 
@@ -151,9 +152,7 @@ pub fn hint(workspace: &Workspace, what: &Selection) -> Result<()> {
             "\n`cargo workshop solve {what}` fills in our answer; yours is saved"
         );
     }
-    fs::create_dir_all(workspace.root().join(".workshop"))
-        .and_then(|()| fs::write(&path, given.to_string()))
-        .with_context(|| path.display().to_string())
+    files::write(&path, &given.to_string())
 }
 
 fn print_task(workspace: &Workspace, step: &str, task: &Task) -> Result<()> {
@@ -161,7 +160,7 @@ fn print_task(workspace: &Workspace, step: &str, task: &Task) -> Result<()> {
     anstream::println!("{BOLD}task {number}{BOLD:#} (about {} minutes)", task.minutes);
     anstream::println!("  {}", page::statement(workspace.root(), step, number)?);
     if let Ok(source) = Source::below(workspace.root(), number) {
-        anstream::println!("  in {}", place(&source));
+        anstream::println!("  in {}", source.place());
     }
     anstream::println!("  the page: {}", page::section(step));
     Ok(())

@@ -10,7 +10,7 @@ use kiste_course::tasks::{Outcome, Source, Task, Wrong, sentence};
 use crate::breakage::is_broken;
 use crate::check::{Checked, Others, Verdict};
 use crate::page;
-use crate::workspace::{Workspace, place};
+use crate::workspace::Workspace;
 
 /// How many lines of a message are printed.
 const LINES: usize = 4;
@@ -110,7 +110,7 @@ fn red(
         writeln!(text, "{line}")?;
     }
     if let Some(source) = source {
-        writeln!(text, "look at {}", place(&source))?;
+        writeln!(text, "look at {}", source.place())?;
     }
     if checked.is_source && is_broken(workspace) {
         writeln!(text, "a step is broken on purpose: `cargo workshop restore`")?;

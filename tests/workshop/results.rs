@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kiste_course::checkout;
 use sha2::{Digest, Sha256};
 
 use crate::check::Checked;
+use crate::files;
 
 /// The results of earlier checks.
 pub struct Results {
@@ -43,10 +44,7 @@ impl Results {
     fn write(&self) -> Result<()> {
         let lines =
             self.green.iter().map(|(task, digest)| format!("{task} {digest}\n"));
-        let directory = self.path.parent().context("no directory")?;
-        fs::create_dir_all(directory)
-            .and_then(|()| fs::write(&self.path, lines.collect::<String>()))
-            .with_context(|| self.path.display().to_string())
+        files::write(&self.path, &lines.collect::<String>())
     }
 }
 

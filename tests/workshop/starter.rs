@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use kiste_course::checkout;
-use kiste_course::tasks::{Chapter, Task};
+use kiste_course::tasks::{Chapter, Sources, Task};
 
 use crate::breakage::refuse_broken;
-use crate::workspace::{SOLUTION, Workspace, cut};
+use crate::workspace::{SOLUTION, Workspace};
 
 /// Makes a workspace whose tasks, from chapter `from` on, are to be done.
 ///
@@ -66,6 +66,26 @@ pub(crate) fn fill(workspace: &Path, copy: &Path, tasks: &[Task]) -> Result<()> 
     fs::write(&manifest, text).context("Cargo.toml")
 }
 
+/// Cuts the answers of these tasks out of a workspace's source.
+///
+/// # Errors
+/// When a task is not found, or a file cannot be written.
+pub fn cut(root: &Path, tasks: &[Task]) -> Result<()> {
+    let mut sources = Sources::below(root).map_err(|error| anyhow!(error))?;
+    for task in tasks {
+        let source = sources.find(&task.number).map_err(|error| anyhow!(error))?;
+        let text = source.to_do(&task.number);
+        fs::write(root.join(&source.file), &text)
+            .with_context(|| source.file.display().to_string())?;
+        sources.replace(&source.file, &text);
+    }
+    Ok(())
+}
+
+/// Returns the tasks of this chapter and of all later ones.
+///
+/// # Errors
+/// When there are none.
 pub(crate) fn tasks_from(chapter: u32) -> Result<Vec<Task>> {
     let steps = Chapter::steps();
     let is_selected =
@@ -74,4 +94,22 @@ pub(crate) fn tasks_from(chapter: u32) -> Result<Vec<Task>> {
     let tasks: Vec<_> = selected.flat_map(|step| Chapter::of(step).tasks).collect();
     ensure!(!tasks.is_empty(), "chapter {chapter} has no tasks, nor has a later one");
     Ok(tasks)
+}
+
+#[cfg(test)]
+mod tests {
+    use kiste_course::tasks::Source;
+
+    use super::*;
+
+    #[test]
+    fn the_chapters_before_the_first_are_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(&kiste_course::workspace(), dir.path(), &tasks_from(5).unwrap()).unwrap();
+        let number = |number: &str| Source::below(dir.path(), number).unwrap();
+        assert!(!number("4.4").is_to_do());
+        assert!(number("5.1").is_to_do());
+        let manifest = fs::read_to_string(dir.path().join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("unused = \"allow\""));
+    }
 }

@@ -143,6 +143,11 @@ impl Source {
         self.text[..self.body.start].lines().count() + 1
     }
 
+    /// Names the place of the task: `steps/02-pid/src/init.rs:84, fn reap`.
+    pub fn place(&self) -> String {
+        format!("{}:{}, fn {}", self.file.display(), self.line(), self.function)
+    }
+
     /// Returns the file with other lines in place of the task's.
     pub fn with_body(&self, body: &str) -> String {
         let Range { start, end } = self.body;
