@@ -6,7 +6,8 @@ pub mod page;
 mod source;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::Deserialize;
 
@@ -81,14 +82,29 @@ fn once() -> u32 {
     1
 }
 
+impl FromStr for Chapter {
+    type Err = String;
+
+    fn from_str(table: &str) -> Result<Self, String> {
+        toml::from_str(table).map_err(|error| error.to_string())
+    }
+}
+
 impl Chapter {
     /// Returns the tasks of a step: `02-pid`.
     pub fn of(step: &str) -> Self {
-        let path = workspace().join(format!("tests/tasks/{step}.toml"));
-        let text = fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        toml::from_str(&text)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        Chapter::below(&workspace(), step).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Returns the tasks of a step in another workspace.
+    ///
+    /// # Errors
+    /// When its table cannot be read.
+    pub fn below(workspace: &Path, step: &str) -> Result<Self, String> {
+        let path = workspace.join(format!("tests/tasks/{step}.toml"));
+        let text = fs::read_to_string(&path).map_err(|error| error.to_string());
+        text.and_then(|text| text.parse())
+            .map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// Returns the steps that have tasks, in order: `["00-exec", "01-uts", …]`.

@@ -17,6 +17,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use kiste_course::tasks::Chapter;
 pub use kit::source::statement;
 
 use fences::{Fence, Piece};
@@ -32,7 +33,7 @@ pub fn page_of(workspace: &Path, markdown: &str) -> Result<String, Box<dyn Error
         if let Some(name) = trace::directive(line) {
             lines.extend(trace::table(workspace, name)?);
         } else if let Some(step) = tools::step(line) {
-            lines.extend(tools_of(step, workspace)?);
+            lines.extend(tools::shown(&Chapter::below(workspace, step)?));
         } else if let Some(step) = staircase::step(line) {
             lines.extend(staircase_to(step, workspace)?);
         } else {
@@ -58,14 +59,6 @@ pub fn page(markdown: &str) -> String {
         }
     }
     page.join("\n") + "\n"
-}
-
-fn tools_of(step: &str, workspace: &Path) -> Result<Vec<String>, String> {
-    let path = workspace.join("tests/tasks").join(step).with_extension("toml");
-    let table = fs::read_to_string(&path).map_err(|error| error.to_string());
-    table
-        .and_then(|table| tools::shown(&table))
-        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn staircase_to(step: &str, workspace: &Path) -> Result<Vec<String>, String> {
