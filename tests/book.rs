@@ -15,12 +15,14 @@ mod book {
     pub mod minutes;
     pub mod names;
     pub mod navigation;
+    pub mod normalize;
     pub mod page_locks;
     pub mod pages;
     pub mod pictures;
     pub mod player;
     pub mod pointers;
     pub mod presenter;
+    pub mod recording;
     pub mod run_page;
     pub mod scratch;
     pub mod sections;
@@ -51,6 +53,16 @@ use book::{
     page_locks, pictures, player, pointers, presenter, run_page, slides, staircase,
     summary, tasks, teaching, template, tools, traces, transcript, width,
 };
+
+/// A check of a page that has another name would find nothing.
+#[test]
+fn every_page_that_has_a_check_of_its_own_is_there() {
+    let book = Book::open(workspace()).expect("the book can be read");
+    for page in [elders::PAGE, minutes::MAP, minutes::PLAN] {
+        assert!(book.page(Path::new(page)).is_some(), "there is no {page}");
+    }
+    assert!(workspace().join(pictures::PICTURES).is_dir());
+}
 
 #[test]
 fn the_summary_lists_every_page_and_every_page_exists() {
@@ -302,7 +314,7 @@ mod in_browser {
 /// Runs what the players of the chapters show, and compares.
 mod recorded {
     use super::book::host::Host;
-    use super::book::traces::{Caller, Machine, Recording, compare};
+    use super::book::recording::{Caller, Machine, Recording, compare};
     use super::workspace;
 
     macro_rules! recordings {

@@ -12,7 +12,7 @@ use std::path::Path;
 use super::markdown;
 use super::pages::{Book, Page};
 
-const PAGE: &str = "book/src/elders.md";
+pub const PAGE: &str = "book/src/elders.md";
 
 /// The scripts of the situations.
 const SCRIPTS: &str = "tests/elders";

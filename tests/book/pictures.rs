@@ -7,7 +7,7 @@ use kiste_course::checkout::files_below;
 
 use super::pages::Book;
 
-const PICTURES: &str = "book/src/img";
+pub const PICTURES: &str = "book/src/img";
 
 /// The parts that a picture must contain, and why.
 const NEEDED: [(&str, &str); 4] = [
