@@ -216,6 +216,11 @@ fn a_chapters_check_is_started_as_root_and_told_its_chapter() {
         assert_eq!(stderr.contains("SUDO"), needs_root, "{chapter}: {stderr}");
         assert_eq!(stderr.contains("SANDBOX"), needs_root, "{chapter}: {stderr}");
     }
+    // The tests that check no task.
+    let binary = "target/debug/deps/07_image-0123456789abcdef";
+    let mut others = fake.command(binary, &["--exact", "--skip", "a_test"]);
+    let others = others.env("KISTE_CHECK", "07").assert().code(7);
+    others.stderr(contains("SUDO").and(contains("SANDBOX").not()));
 }
 
 #[test]
