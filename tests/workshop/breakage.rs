@@ -64,9 +64,15 @@ pub fn break_chapter(workspace: &Workspace, chapter: u32) -> Result<()> {
         feature.file.display(),
         feature.name
     );
-    files::write(&kept.join("before").join(&feature.file), &before)?;
-    files::write(&kept.join("after").join(&feature.file), &after)?;
-    files::replace(&root.join(&feature.file), &after)?;
+    // Both are there at once, and whole: `restore` takes the one for the other.
+    let new = root.join(BROKEN).with_added_extension("new");
+    let _ = fs::remove_dir_all(&new);
+    files::write(&new.join("before").join(&feature.file), &before)
+        .and_then(|()| files::write(&new.join("after").join(&feature.file), &after))
+        .inspect_err(|_| _ = fs::remove_dir_all(&new))?;
+    fs::rename(&new, &kept).with_context(|| kept.display().to_string())?;
+    files::replace(&root.join(&feature.file), &after)
+        .inspect_err(|_| _ = fs::remove_dir_all(&kept))?;
     anstream::println!("{} is broken: without {}\n", feature.step, feature.name);
     anstream::println!(
         "{}",
@@ -95,9 +101,7 @@ pub fn restore(workspace: &Workspace) -> Result<()> {
         let theirs =
             fs::read(root.join(file)).with_context(|| file.display().to_string())?;
         let is_whole = theirs == fs::read(&path)?;
-        // There is none yet, if `break` was killed before it changed the file.
-        let ours = fs::read(after.join(file)).ok();
-        if !is_whole && ours.is_none_or(|ours| ours != theirs) {
+        if !is_whole && fs::read(after.join(file))? != theirs {
             bail!(
                 "{} has been changed since it was broken\n\
                  hint: what it was before is in {}; remove {BROKEN} when you have put it back",
@@ -105,7 +109,9 @@ pub fn restore(workspace: &Workspace) -> Result<()> {
                 path.display()
             );
         }
-        files::replace(&root.join(file), &fs::read_to_string(&path)?)?;
+        if !is_whole {
+            files::replace(&root.join(file), &fs::read_to_string(&path)?)?;
+        }
         anstream::println!("{} is whole again", file.display());
     }
     fs::remove_dir_all(&kept).with_context(|| kept.display().to_string())
@@ -162,6 +168,15 @@ fn each_chapter_of_part_1_is_broken_and_restored() {
         restore(&workspace).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), whole);
     }
+    assert!(restore(&workspace).is_err(), "nothing is broken");
+    // A `break` that was killed, or whose disk was full, has changed nothing.
+    let half = dir.path().join(".workshop/broken.new/before/steps/01-uts/src/lib.rs");
+    files::write(&half, "half of i").unwrap();
+    assert!(restore(&workspace).is_err(), "nothing is broken");
+    // A full disk, in place of the file that is to replace the source.
+    let full = dir.path().join("steps/01-uts/src/lib.rs.new");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    assert!(break_chapter(&workspace, 1).is_err());
     assert!(restore(&workspace).is_err(), "nothing is broken");
     break_chapter(&workspace, 1).unwrap();
     fs::write(dir.path().join("steps/01-uts/src/lib.rs"), "mine").unwrap();
