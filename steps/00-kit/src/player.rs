@@ -65,6 +65,7 @@ impl Player {
         anstream::stderr().write_all(text.as_bytes())?;
         let key = self.wait_for_enter(&mut owner);
         if let Some(owner) = owner {
+            // The owner may have ended meanwhile: then nobody misses the terminal.
             let _ = tcsetpgrp(&self.terminal, owner);
         }
         match key? {
@@ -130,6 +131,7 @@ impl Player {
         match tcgetpgrp(&self.terminal) {
             Ok(group) if group != getpgrp() => {
                 *owner = Some(group);
+                // Without it, the read fails with EIO, and this is tried again.
                 let _ = tcsetpgrp(&self.terminal, getpgrp());
             }
             _ => {}

@@ -42,8 +42,9 @@ fn statement_below(workspace: &Path, place: &str) -> Option<Vec<String>> {
 /// Returns the statement that begins in this line, which counts from 1: up to the line
 /// that closes its last bracket. None if the text has no such line.
 ///
-/// The lines lose the indent of the first one, and cannot steer a terminal. A statement with more than six lines is
-/// cut: where a block begins, such as the closure of a child's work, or after six lines.
+/// The lines lose the indent of the first one, and cannot steer a terminal. A statement
+/// with more than six lines is cut: where a block begins, such as the closure of a
+/// child's work, or after six lines.
 pub fn statement(text: &str, line: usize) -> Option<Vec<String>> {
     let lines = text.lines().skip(line.checked_sub(1)?);
     let mut statement = Vec::new();
