@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::{Context, Result};
 use serde::Deserialize;
 
 pub use outcome::{Outcome, sentence};
@@ -83,28 +84,27 @@ fn once() -> u32 {
 }
 
 impl FromStr for Chapter {
-    type Err = String;
+    type Err = anyhow::Error;
 
-    fn from_str(table: &str) -> Result<Self, String> {
-        toml::from_str(table).map_err(|error| error.to_string())
+    fn from_str(table: &str) -> Result<Self> {
+        Ok(toml::from_str(table)?)
     }
 }
 
 impl Chapter {
     /// Returns the tasks of a step: `02-pid`.
     pub fn of(step: &str) -> Self {
-        Chapter::below(&workspace(), step).unwrap_or_else(|error| panic!("{error}"))
+        Chapter::below(&workspace(), step).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// Returns the tasks of a step in another workspace.
     ///
     /// # Errors
     /// When its table cannot be read.
-    pub fn below(workspace: &Path, step: &str) -> Result<Self, String> {
+    pub fn below(workspace: &Path, step: &str) -> Result<Self> {
         let path = workspace.join(format!("tests/tasks/{step}.toml"));
-        let text = fs::read_to_string(&path).map_err(|error| error.to_string());
-        text.and_then(|text| text.parse())
-            .map_err(|error| format!("{}: {error}", path.display()))
+        let text = fs::read_to_string(&path).map_err(anyhow::Error::from);
+        text.and_then(|text| text.parse()).with_context(|| path.display().to_string())
     }
 
     /// Returns the steps that have tasks, in order: `["00-exec", "01-uts", …]`.

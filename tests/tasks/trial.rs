@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result};
 use kiste_course::tasks::{Outcome, Source, Task, Wrong};
 
 use crate::sandbox::Sandbox;
@@ -60,14 +60,14 @@ impl<'t> Trial<'t> {
         answer: Answer<'t>,
     ) -> Result<Self> {
         copy.restore()?;
-        let source = Source::of(task).map_err(|error| anyhow!(error))?;
+        let source = Source::of(task)?;
         let text = match answer {
             Answer::Right => None,
             Answer::ToDo => Some(source.to_do(&task.number)),
             Answer::Wrong(wrong) => {
                 let edited = source.with(wrong);
                 let name = &wrong.name;
-                Some(edited.map_err(|error| anyhow!("{step}.toml, {name}: {error}"))?)
+                Some(edited.with_context(|| format!("{step}.toml, {name}"))?)
             }
         };
         text.map_or(Ok(()), |text| copy.change(&source.file, &text))?;

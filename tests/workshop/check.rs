@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use kiste_course::tasks::{Outcome, Sources, Task};
 use serde_json::Value;
 use test_summary::{Environment, summary};
@@ -124,7 +124,7 @@ impl<'w> Check<'w> {
             return Ok(Vec::new());
         }
         let root = self.workspace.root();
-        let sources = Sources::below(root).map_err(|error| anyhow!(error))?;
+        let sources = Sources::below(root)?;
         let numbers = self.tasks.iter().map(|task| task.number.clone());
         let is_to_do = |it: &String| sources.find(it).is_ok_and(|it| it.is_to_do());
         Ok(numbers.filter(is_to_do).collect())

@@ -124,12 +124,11 @@ impl<'w> Learner<'w> {
         let theirs = Source::below(self.root, number).map_err(|error| {
             let chapter = number.split('.').next().unwrap_or(number);
             anyhow!(
-                "{error}\nhint: it marks the task; `cargo workshop reset {chapter}` \
+                "{error:#}\nhint: it marks the task; `cargo workshop reset {chapter}` \
                  restores the files of the chapter, and saves your answers"
             )
         })?;
-        let ours =
-            Source::below(&self.solution, number).map_err(|error| anyhow!(error))?;
+        let ours = Source::below(&self.solution, number)?;
         Ok((theirs, ours))
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use kiste_course::tasks::{Chapter, Source, Sources, Task};
 
 use crate::files;
@@ -54,7 +54,7 @@ struct Tasks {
 /// Returns the tasks of each step with their states.
 fn states(workspace: &Workspace) -> Result<Vec<Tasks>> {
     let results = Results::read(workspace.root());
-    let sources = Sources::below(workspace.root()).map_err(|error| anyhow!(error))?;
+    let sources = Sources::below(workspace.root())?;
     let of_step = |step: String| {
         let digest = results::digest(workspace.root(), &step)?;
         let tasks = Chapter::of(&step).tasks.into_iter().map(|task| {

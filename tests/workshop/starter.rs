@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use kiste_course::checkout;
 use kiste_course::tasks::{Chapter, Sources, Task};
 
@@ -71,9 +71,9 @@ pub(crate) fn fill(workspace: &Path, copy: &Path, tasks: &[Task]) -> Result<()> 
 /// # Errors
 /// When a task is not found, or a file cannot be written.
 pub fn cut(root: &Path, tasks: &[Task]) -> Result<()> {
-    let mut sources = Sources::below(root).map_err(|error| anyhow!(error))?;
+    let mut sources = Sources::below(root)?;
     for task in tasks {
-        let source = sources.find(&task.number).map_err(|error| anyhow!(error))?;
+        let source = sources.find(&task.number)?;
         let text = source.to_do(&task.number);
         fs::write(root.join(&source.file), &text)
             .with_context(|| source.file.display().to_string())?;

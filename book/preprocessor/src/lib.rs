@@ -33,7 +33,8 @@ pub fn page_of(workspace: &Path, markdown: &str) -> Result<String, Box<dyn Error
         if let Some(name) = trace::directive(line) {
             lines.extend(trace::table(workspace, name)?);
         } else if let Some(step) = tools::step(line) {
-            lines.extend(tools::shown(&Chapter::below(workspace, step)?));
+            let chapter = Chapter::below(workspace, step);
+            lines.extend(tools::shown(&chapter.map_err(|it| format!("{it:#}"))?));
         } else if let Some(step) = staircase::step(line) {
             lines.extend(staircase_to(step, workspace)?);
         } else {

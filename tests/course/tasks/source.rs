@@ -5,6 +5,8 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result, bail};
+
 use super::{Task, Wrong};
 use crate::{checkout, workspace};
 
@@ -33,15 +35,15 @@ impl Sources {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn below(workspace: &Path) -> Result<Self, String> {
+    pub fn below(workspace: &Path) -> Result<Self> {
         let steps = workspace.join("steps");
         let files = checkout::files_below(&steps)
-            .map_err(|error| format!("{}: {error}", steps.display()))?;
+            .with_context(|| steps.display().to_string())?;
         let mut texts = BTreeMap::new();
         for path in files.into_iter().filter(|it| it.extension() == Some("rs".as_ref()))
         {
             let text = fs::read_to_string(&path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
+                .with_context(|| path.display().to_string())?;
             texts.insert(path.strip_prefix(workspace).unwrap_or(&path).into(), text);
         }
         Ok(Sources { texts })
@@ -51,14 +53,14 @@ impl Sources {
     ///
     /// # Errors
     /// When no comment of the steps marks a function as the task's, or several do.
-    pub fn find(&self, number: &str) -> Result<Source, String> {
+    pub fn find(&self, number: &str) -> Result<Source> {
         let mark = format!("// Task {number}:");
         let found: Vec<_> =
             self.texts.iter().filter(|(_, text)| text.contains(&mark)).collect();
         match found[..] {
             [(file, text)] => Source::parse(file.clone(), text.clone(), number),
             _ => {
-                Err(format!("`{mark}` must be in one file, and is in {}", found.len()))
+                bail!("`{mark}` must be in one file, and is in {}", found.len())
             }
         }
     }
@@ -74,7 +76,7 @@ impl Source {
     ///
     /// # Errors
     /// As [`Sources::below`] and [`Sources::find`].
-    pub fn of(task: &Task) -> Result<Self, String> {
+    pub fn of(task: &Task) -> Result<Self> {
         Source::below(&workspace(), &task.number)
     }
 
@@ -82,15 +84,15 @@ impl Source {
     ///
     /// # Errors
     /// As [`Source::of`].
-    pub fn below(workspace: &Path, number: &str) -> Result<Self, String> {
+    pub fn below(workspace: &Path, number: &str) -> Result<Self> {
         Sources::below(workspace)?.find(number)
     }
 
-    fn parse(file: PathBuf, text: String, number: &str) -> Result<Self, String> {
+    fn parse(file: PathBuf, text: String, number: &str) -> Result<Self> {
         let mark = format!("// Task {number}:");
         let at = text.find(&mark).unwrap_or(text.len());
         let Some((function, mut body)) = function(&text, at) else {
-            return Err(format!("{}: no function below `{mark}`", file.display()));
+            bail!("{}: no function below `{mark}`", file.display());
         };
         let idea = comment(&text[at..]).split_off(mark.len()).trim().to_owned();
         let line_of = |mark: String| {
@@ -105,10 +107,7 @@ impl Source {
         body = begin.map_or(body.start, |line| line.end)
             ..end.map_or(body.end, |line| line.start);
         if body.start > body.end {
-            return Err(format!(
-                "{}: task {number} ends before it begins",
-                file.display()
-            ));
+            bail!("{}: task {number} ends before it begins", file.display());
         }
         Ok(Source { file, function, idea, text, body })
     }
@@ -177,7 +176,7 @@ impl Source {
     ///
     /// # Errors
     /// When the text that it replaces does not occur exactly once.
-    pub fn with(&self, wrong: &Wrong) -> Result<String, String> {
+    pub fn with(&self, wrong: &Wrong) -> Result<String> {
         let Range { start, end } = self.body;
         let inside = &self.text[start..end];
         let (range, inside) = match inside.contains(&wrong.from) {
@@ -190,11 +189,7 @@ impl Source {
                 Ok([&self.text[..range.start], &edited, &self.text[range.end..]]
                     .concat())
             }
-            n => Err(format!(
-                "{}: {:?} occurs {n} times",
-                self.file.display(),
-                wrong.from
-            )),
+            n => bail!("{}: {:?} occurs {n} times", self.file.display(), wrong.from),
         }
     }
 }
