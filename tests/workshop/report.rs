@@ -104,8 +104,14 @@ fn red(
             }
         }
     }
-    let source = Source::below(workspace.root(), number).ok();
-    let source = source.filter(|_| checked.is_source);
+    let found = checked.is_source.then(|| Source::below(workspace.root(), number));
+    if let Some(Err(error)) = &found {
+        let chapter = number.split('.').next().unwrap_or(number);
+        let hint =
+            format!("`cargo workshop reset {chapter}` saves yours, and begins anew");
+        writeln!(text, "{error:#}: {hint}")?;
+    }
+    let source = found.and_then(Result::ok);
     for line in meaning(workspace.root(), checked, outcome, task, source.as_ref()) {
         writeln!(text, "{line}")?;
     }
@@ -203,11 +209,22 @@ mod tests {
     /// in `to_do` still have their `todo!()`.
     fn words(
         tasks: &[Task],
+        ended: (&[String], &[(String, &str)]),
+        to_do: &[&str],
+        others: Option<Others>,
+    ) -> (String, bool) {
+        words_in(&kiste_course::workspace(), tasks, ended, to_do, others)
+    }
+
+    /// Words it in this workspace.
+    fn words_in(
+        workspace: &Path,
+        tasks: &[Task],
         (passed, failed): (&[String], &[(String, &str)]),
         to_do: &[&str],
         others: Option<Others>,
     ) -> (String, bool) {
-        let workspace = Workspace::at(&kiste_course::workspace());
+        let workspace = Workspace::at(workspace);
         let failed = failed.iter().map(|(test, says)| (test.clone(), (*says).into()));
         let (passed, failed) = (passed.to_vec(), failed.collect());
         let verdict = Verdict::Ran(Outcome { passed, failed });
@@ -296,6 +313,21 @@ mod tests {
             Checked { step, tasks, is_source, digest, to_do, verdict, others };
         let (text, _) = text(&Workspace::at(dir.path()), &checked).unwrap();
         assert!(text.contains("`fn set_names` does nothing yet"), "{text}");
+    }
+
+    #[test]
+    fn a_mark_that_the_learner_has_removed_is_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        crate::starter::fill(&kiste_course::workspace(), dir.path(), &[]).unwrap();
+        let task = &tasks()[1];
+        let source = Source::below(dir.path(), &task.number).unwrap();
+        let file = dir.path().join(&source.file);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("// Task 2.2:", "// Mine:")).unwrap();
+        let failed = [(task.tests[0].clone(), "no")];
+        let (text, _) = words_in(dir.path(), from_ref(task), (&[], &failed), &[], None);
+        assert!(text.contains("`// Task 2.2:` must be in one file"), "{text}");
+        assert!(text.contains("`cargo workshop reset 2`"), "{text}");
     }
 
     #[test]
