@@ -22,6 +22,7 @@ mod book {
     pub mod player;
     pub mod pointers;
     pub mod presenter;
+    pub mod programs;
     pub mod recording;
     pub mod run_page;
     pub mod scratch;
@@ -35,7 +36,6 @@ mod book {
     pub mod teaching;
     pub mod template;
     pub mod terminal;
-    pub mod tools;
     pub mod traces;
     pub mod transcript;
     pub mod user_home;
@@ -50,8 +50,8 @@ use book::pages::{Book, Page};
 use book::run_page::{Lane, Skipped};
 use book::{
     accessibility, elders, includes, labels, links, minutes, names, navigation,
-    page_locks, pictures, player, pointers, presenter, run_page, slides, staircase,
-    summary, tasks, teaching, template, tools, traces, transcript, width,
+    page_locks, pictures, player, pointers, presenter, programs, run_page, slides,
+    staircase, summary, tasks, teaching, template, traces, transcript, width,
 };
 
 /// A check of a page that has another name would find nothing.
@@ -126,7 +126,7 @@ fn every_name_in_the_section_build_it_is_in_one_of_its_listings() {
 
 #[test]
 fn every_program_that_part_1_uses_is_in_the_packages_of_a_learner() {
-    assert_no_problems(tools::check_packages);
+    assert_no_problems(programs::check_packages);
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn run_or_skip(page: &str, lane: Lane, test: &str) {
     let book = Book::open(workspace()).expect("the book can be read");
     let Some(page) = book.page(Path::new(page)) else { return };
     let host = Host::ask();
-    if let Some(reason) = tools::missing(page, lane, &host, workspace()) {
+    if let Some(reason) = programs::missing(page, lane, &host, workspace()) {
         return host.log_skip(test, &format!("{}: {reason}", page.path.display()));
     }
     let _locks =

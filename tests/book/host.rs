@@ -78,7 +78,7 @@ impl Host {
         } else if block.needs == Needs::Rootless && !self.has_userns {
             Verdict::Skip("ordinary users may not make user namespaces here".into())
         } else if let Some(tool) =
-            block.tool.as_ref().filter(|tool| !super::tools::is_installed(tool))
+            block.tool.as_ref().filter(|tool| !super::programs::is_installed(tool))
         {
             Verdict::Skip(format!("{tool} is not installed"))
         } else {
