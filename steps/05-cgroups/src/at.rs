@@ -165,11 +165,8 @@ impl Cgroup {
     /// host may say: its limits would hold nothing.
     fn require_in_scope(&self, process: Pid) -> Result<()> {
         let Some(planned) = unified(self.directories()) else { return Ok(()) };
-        let is_there = planned.path().exists()
-            && kill::processes(slice::from_ref(planned))?
-                .iter()
-                .any(|it| it.as_raw_nonzero().get() == process.as_raw());
-        if is_there {
+        let there = kill::processes(slice::from_ref(planned))?;
+        if there.iter().any(|it| it.as_raw_nonzero().get() == process.as_raw()) {
             return Ok(());
         }
         let what = format!(
