@@ -51,10 +51,7 @@ pub fn check_packages(book: &Book) -> Vec<String> {
 }
 
 fn used_outside(block: &Block) -> impl Iterator<Item = String> {
-    let typed = commands(block)
-        .flat_map(|(_, command)| tools_in(command, &OUTSIDE))
-        .map(String::from);
-    block.tool.clone().into_iter().chain(typed)
+    block.tool.clone().into_iter().chain(typed_outside(block).map(String::from))
 }
 
 /// Returns why this machine cannot run the page. Later blocks of a page depend on the
