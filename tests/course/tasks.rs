@@ -83,6 +83,13 @@ fn once() -> u32 {
     1
 }
 
+impl Wrong {
+    /// Returns the tests of its task that fail by it.
+    pub fn failing<'t>(&'t self, task: &'t Task) -> &'t [String] {
+        if self.fails.is_empty() { &task.tests } else { &self.fails }
+    }
+}
+
 impl FromStr for Chapter {
     type Err = anyhow::Error;
 

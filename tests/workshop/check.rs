@@ -175,7 +175,7 @@ impl<'w> Check<'w> {
     fn run_tests(&self, tests: &Path) -> Result<Outcome> {
         let mut runner = self.runner(tests);
         runner.args(self.tasks.iter().flat_map(|task| &task.tests));
-        runner.env("KISTE_CHECK", &self.step[..2]).stderr(Stdio::inherit());
+        runner.stderr(Stdio::inherit());
         if std::env::var_os("KISTE_PATIENCE").is_none() {
             runner.env("KISTE_PATIENCE", PATIENCE);
         }
@@ -200,12 +200,8 @@ impl<'w> Check<'w> {
         for test in self.tasks.iter().flat_map(|task| &task.tests) {
             runner.args(["--skip", test]);
         }
-        // The runner starts these tests as root, too. Each is of no chapter's task.
-        runner
-            .env("KISTE_CHECK", &self.step[..2])
-            .env("KISTE_SKIP_LOG", skipped.path());
         let errors = tempfile::tempfile()?;
-        runner.stderr(errors.try_clone()?);
+        runner.env("KISTE_SKIP_LOG", skipped.path()).stderr(errors.try_clone()?);
         let (status, output) = run_to_end(&mut runner)?;
         let mut outcome = Outcome::read(&output);
         ensure!(
@@ -220,14 +216,15 @@ impl<'w> Check<'w> {
         Ok(Others { outcome, skipped })
     }
 
-    /// Starts tests as `cargo test` does: by the runner, which becomes root where the step
-    /// needs it. They write no file of the workspace.
+    /// Starts tests as `cargo test` does: by the runner, which becomes root for a check of
+    /// every step but 00. They write no file of the workspace.
     fn runner(&self, tests: &Path) -> Command {
         let root = self.workspace.root();
         let directory = root.join("steps").join(&self.step);
         let mut runner = Command::new(root.join(".cargo/runner"));
         runner.current_dir(&directory).arg(tests).arg("--exact");
         runner.env("CARGO_MANIFEST_DIR", directory);
+        runner.env("KISTE_CHECK", &self.step[..2]);
         runner.envs([("RUST_BACKTRACE", "0"), ("INSTA_UPDATE", "no")]);
         if let Some(program) = &self.program {
             runner.env("KISTE_BIN", program);

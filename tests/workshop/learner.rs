@@ -120,15 +120,8 @@ impl<'w> Learner<'w> {
 
     /// Finds the learner's answer to a task, and ours.
     fn answers(&self, task: &Task) -> Result<(Source, Source)> {
-        let number = &task.number;
-        let theirs = Source::below(self.root, number).map_err(|error| {
-            let chapter = number.split('.').next().unwrap_or(number);
-            anyhow!(
-                "{error:#}\nhint: it marks the task; `cargo workshop reset {chapter}` \
-                 restores the files of the chapter, and saves your answers"
-            )
-        })?;
-        let ours = Source::below(&self.solution, number)?;
+        let theirs = answer_below(self.root, &task.number)?;
+        let ours = Source::below(&self.solution, &task.number)?;
         Ok((theirs, ours))
     }
 
@@ -152,6 +145,20 @@ impl<'w> Learner<'w> {
         anstream::println!("yours is saved in {saved}");
         Ok(())
     }
+}
+
+/// Finds the learner's answer to a task.
+///
+/// # Errors
+/// When its mark is gone: then the error says how to get it back.
+pub fn answer_below(root: &Path, number: &str) -> Result<Source> {
+    Source::below(root, number).map_err(|error| {
+        let chapter = number.split('.').next().unwrap_or(number);
+        anyhow!(
+            "{error:#}\nhint: it marks the task; `cargo workshop reset {chapter}` \
+             restores the files of the chapter, and saves your answers"
+        )
+    })
 }
 
 #[cfg(test)]

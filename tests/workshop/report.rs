@@ -9,6 +9,7 @@ use kiste_course::tasks::{Outcome, Source, Task, Wrong, sentence};
 
 use crate::breakage::is_broken;
 use crate::check::{Checked, Others, Verdict};
+use crate::learner::answer_below;
 use crate::page;
 use crate::workspace::Workspace;
 
@@ -104,12 +105,9 @@ fn red(
             }
         }
     }
-    let found = checked.is_source.then(|| Source::below(workspace.root(), number));
+    let found = checked.is_source.then(|| answer_below(workspace.root(), number));
     if let Some(Err(error)) = &found {
-        let chapter = number.split('.').next().unwrap_or(number);
-        let hint =
-            format!("`cargo workshop reset {chapter}` saves yours, and begins anew");
-        writeln!(text, "{error:#}: {hint}")?;
+        writeln!(text, "{error}")?;
     }
     let source = found.and_then(Result::ok);
     for line in meaning(workspace.root(), checked, outcome, task, source.as_ref()) {
@@ -255,8 +253,7 @@ mod tests {
     fn a_known_mistake_gets_its_sentence_on_about_ten_lines() {
         for task in tasks() {
             for wrong in &task.wrong {
-                let fails =
-                    if wrong.fails.is_empty() { &task.tests } else { &wrong.fails };
+                let fails = wrong.failing(&task);
                 let says = wrong.output.as_deref().unwrap_or("1\n2\n3\n4\n5");
                 let failed: Vec<_> =
                     fails.iter().map(|test| (test.clone(), says)).collect();

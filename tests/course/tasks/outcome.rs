@@ -69,9 +69,7 @@ impl Outcome {
     pub fn known_mistakes<'t>(&self, task: &'t Task) -> Vec<&'t Wrong> {
         let failed: Vec<_> =
             task.tests.iter().filter(|it| self.has_failed(it)).collect();
-        let expected = |wrong: &'t Wrong| {
-            if wrong.fails.is_empty() { &task.tests } else { &wrong.fails }
-        };
+        let expected = |wrong: &'t Wrong| wrong.failing(task);
         let matches = |wrong: &&'t Wrong| {
             let shows = |text: &String| failed.iter().any(|it| self.shows(it, text));
             !failed.is_empty()
